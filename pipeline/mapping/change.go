@@ -1,0 +1,48 @@
+package mapping
+
+import (
+	"rollcall/connectors"
+	"rollcall/store"
+)
+
+// Change is one entry in MyQ's words: what a run says of it, ready to be decided.
+type Change struct {
+	// Key is the entry's stable id, Entry what an operator finds it by.
+	Key   string          `cbor:"1,keyasint"`
+	Entry string          `cbor:"2,keyasint"`
+	Kind  connectors.Kind `cbor:"3,keyasint"`
+	// Number is the record's place in its run; of several changes of one entry the highest counts.
+	Number uint64 `cbor:"4,keyasint"`
+	// RawSequence is the record's sequence in RAW.
+	RawSequence uint64 `cbor:"5,keyasint"`
+	// Digest is the raw record's, as ingest computed it.
+	Digest store.Digest `cbor:"6,keyasint"`
+	// Absent is true when the entry was proven to be gone: nothing below says anything then.
+	Absent bool `cbor:"7,keyasint,omitempty"`
+	// Rejected says why the record could not be mapped: the entry was seen, and that is all.
+	Rejected string `cbor:"8,keyasint,omitempty"`
+	// Disabled is true when the directory says that the account may not be used.
+	Disabled bool `cbor:"9,keyasint,omitempty"`
+	// Unselected is true when the entry is in the scope but not among the people wanted.
+	Unselected bool `cbor:"10,keyasint,omitempty"`
+	// Set names the properties that the record says something about. An empty value of a property
+	// in Set clears it; a property not in Set is left alone.
+	Set  store.PropertySet   `cbor:"11,keyasint"`
+	Text store.Texts         `cbor:"12,keyasint"`
+	List store.Lists[string] `cbor:"13,keyasint"`
+	// SourceLabel is the record's own synchronization source (CSV SYNC_SOURCE), "" for none.
+	SourceLabel string `cbor:"14,keyasint,omitempty"`
+	// Members are the keys or names of a group's members as the directory gives them.
+	Members  []string  `cbor:"15,keyasint,omitempty"`
+	Warnings []Warning `cbor:"16,keyasint,omitempty"`
+}
+
+// Warning is a value that was not taken over.
+type Warning struct {
+	_        struct{} `cbor:",toarray"`
+	Property string
+	// Value is the value in question, masked where it is a secret.
+	Value string
+	// Reason is a sentence that names the rule.
+	Reason string
+}
