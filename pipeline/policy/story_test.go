@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	gocmp "cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -166,7 +167,12 @@ func (s *story) setField(u *store.User, name, value string) {
 			source, key, _ := strings.Cut(ref, "/")
 			key, gone := strings.CutSuffix(key, "†")
 			u.Origins = append(u.Origins, store.OriginRef{Source: source, Key: store.KeyOf(key)})
-			s.world.put(source, &store.Origin{Key: key, Entry: "uid=" + key, User: u.ID, Gone: gone, Verdict: string(Update)})
+			said := &mapping.Change{Key: key, Entry: "uid=" + key, Kind: connectors.User}
+			data, err := encodeChange(said)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.world.put(source, &store.Origin{Key: key, Entry: said.Entry, User: u.ID, Gone: gone, Verdict: string(Update), Change: data})
 			s.world.runs[source] = 1
 		}
 		slices.SortFunc(u.Origins, compareRefs)
@@ -184,7 +190,7 @@ func (s *story) setField(u *store.User, name, value string) {
 func (s *story) setLists(u *store.User, row map[string]any) {
 	for name, value := range row {
 		if p, ok := store.ParseProperty(name); ok && p.Multi() {
-			u.List[p.List()] = parseList(fmt.Sprint(value), max(u.Owner, "manual"))
+			u.List[p.List()] = parseList(fmt.Sprint(value), gocmp.Or(u.Owner, "manual"))
 		}
 	}
 }
@@ -303,7 +309,7 @@ func (s *story) runSource(source string, words []string, data []byte) {
 	s.world.number++
 	r := s.world.run(source)
 	changes := s.changes(data)
-	r.Read = len(changes)
+	r.Read = r.Known + len(changes)
 	for _, word := range words {
 		switch {
 		case word == "scope-changed":
@@ -367,6 +373,7 @@ func (s *story) checkCounts(verdicts []*Verdict, all []*mapping.Change) {
 // again runs the same changes once more: nothing may be written, but a miss that is counted.
 func (s *story) again(o Options, r Run, source string, changes []*mapping.Change) {
 	r.Number++
+	r.Administrators = s.world.run(source).Administrators
 	all := s.world.inputs(source, s.world.unpublished(source, changes))
 	verdicts, _, err := fold(o, s.world.view(), r, all, all)
 	if err != nil {
