@@ -136,17 +136,19 @@ func (d *desk) load(c *mapping.Change) error {
 	return nil
 }
 
-// unmapped is how the verdict of an entry begins that could not be mapped: it is decided again when
-// its record changes, not before.
-const unmapped = "cannot be mapped: "
+// notTaken is how the reason of an entry begins whose record says nothing that can be used: it is
+// decided again when its record changes, not before.
+const notTaken = "not taken: "
 
 func (d *desk) place(e *entry) {
 	c := e.change
 	switch {
 	case e.linked != nil && e.linked.Anonymized:
 		e.stand = anonymous
-	case c.Rejected != "" || c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+unmapped):
-		e.stand = unreadable
+	case c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+		e.stand, e.reason = unreadable, reasonOf(e.origin.Verdict)
+	case c.Rejected != "":
+		e.stand, e.reason = unreadable, notTaken+c.Rejected
 	case c.Absent:
 		d.miss(e)
 	case c.Disabled && d.options.DisabledAccounts == "missing":
@@ -157,6 +159,10 @@ func (d *desk) place(e *entry) {
 		e.stand = unselected
 	case c.Unselected:
 		d.miss(e)
+	case c.Set.Has(store.UserName) || e.linked == nil:
+		if reason := unfitName(c.Text[store.UserName]); reason != "" {
+			e.stand, e.reason = unreadable, notTaken+reason
+		}
 	}
 }
 
@@ -170,6 +176,7 @@ func (d *desk) miss(e *entry) {
 	if e.change.Number > 0 && !e.origin.Gone {
 		e.missed++
 	}
+	e.missed = max(e.missed, 1)
 	if e.linked != nil && !e.origin.Gone && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}

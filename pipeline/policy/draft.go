@@ -33,7 +33,7 @@ func (d *desk) draft(u *unit) error {
 	} else {
 		d.depart(u)
 	}
-	if u.refused || u.old != nil && sameUser(u.old, u.new) {
+	if u.old != nil && sameUser(u.old, u.new) {
 		u.new = u.old
 	}
 	return nil
@@ -141,10 +141,6 @@ func (d *desk) apply(u *unit, logins []saying) {
 	if len(u.entries)+len(u.kept)+len(u.lost) > 1 {
 		s.set = s.set.With(store.Aliases) // a login that went away takes its alias along (O5)
 	}
-	if reason := unfitName(s.text[store.UserName]); reason != "" && (s.set.Has(store.UserName) || u.old == nil) {
-		u.refuse(Reject, reason)
-		return
-	}
 	d.own(u, s)
 	d.activate(u)
 	d.applyTexts(n, u, s)
@@ -219,7 +215,7 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		want := s.list[i]
 		switch p {
 		case store.Aliases:
-			want = distinct(want, n.Text[store.UserName])
+			want = d.aliases(u, want)
 		case store.Cards:
 			n.List[i] = d.applyCards(n.List[i], want)
 			continue
@@ -260,18 +256,24 @@ func (d *desk) keepOldName(n *store.User, u *unit) {
 	*aliases = mergeList(*aliases, []string{before}, "generated", addNew)
 }
 
-// distinct returns aliases without repetitions and without the user's own name.
-func distinct(aliases []string, own string) []string {
-	if len(aliases) == 0 {
+// aliases returns what may be aliases of the unit's user: each once and not the own name (U4), and no
+// name of a built-in user (U2).
+func (d *desk) aliases(u *unit, want []string) (kept []string) {
+	if len(want) == 0 {
 		return nil
 	}
-	seen := map[string]bool{store.Fold(own): true, "": true}
-	var kept []string
-	for _, a := range aliases {
-		if folded := store.Fold(a); !seen[folded] {
-			seen[folded] = true
-			kept = append(kept, a)
+	seen := map[string]bool{store.Fold(nameOf(u.new)): true, "": true}
+	for _, a := range want {
+		folded := store.Fold(a)
+		if seen[folded] {
+			continue
 		}
+		seen[folded] = true
+		if reason := unfitName(a); reason != "" {
+			u.warn(store.Aliases, a, fmt.Sprintf("alias %.80q of %s: %s", a, nameOf(u.new), reason))
+			continue
+		}
+		kept = append(kept, a)
 	}
 	return kept
 }
@@ -383,6 +385,17 @@ func unfitName(name string) string {
 		return fmt.Sprintf("user name %.80q is no clean text [U1]", name)
 	}
 	return ""
+}
+
+// warn warns with the unit's first present entry.
+func (u *unit) warn(p store.Property, value, reason string) *entry {
+	for _, e := range u.entries {
+		if e.stand == present {
+			e.warn(p, value, reason)
+			return e
+		}
+	}
+	return nil
 }
 
 func (e *entry) warn(p store.Property, value, reason string) {

@@ -91,40 +91,37 @@ func (d *desk) number(e *entry) string {
 
 func (d *desk) matchGroup(group []*entry) error {
 	user, err := d.byPersonalNumber(group[0])
-	if err != nil {
+	if err == nil && user == nil {
+		user, err = d.byNames(group)
+	}
+	switch {
+	case err != nil || group[0].action != "":
 		return err
+	case user == nil:
+		return d.create(group)
 	}
-	paired := user != nil
+	return d.join(group, user)
+}
+
+// byNames returns the user whom the names of a group lead to. It refuses the group when they lead to several,
+// or one of them leads to a user who cannot be meant.
+func (d *desk) byNames(group []*entry) (user *store.User, err error) {
 	for _, e := range group {
-		if reason := unfitName(e.change.Text[store.UserName]); reason != "" && (e.linked == nil || e.change.Set.Has(store.UserName)) {
-			e.refuse(Reject, reason)
-		}
-	}
-	for _, e := range group {
-		if paired || e.action != "" {
-			continue
-		}
 		hit, err := d.byName(e)
-		if err != nil {
-			return err
-		}
-		if hit != nil && user != nil && hit.ID != user.ID {
-			refuseGroup(group, Conflict, fmt.Sprintf("%s leads to two users, %s and %s [M1]", groupText(group), nameOf(user), nameOf(hit)))
-			return nil
-		}
-		if hit != nil {
+		switch {
+		case err != nil:
+			return nil, err
+		case e.action != "":
+			refuseGroup(group, e.action, e.reason)
+			return nil, nil
+		case hit != nil && user != nil && hit.ID != user.ID:
+			refuseGroup(group, Conflict, fmt.Sprintf("%s lead to two users, %s and %s [M1]", groupText(group), nameOf(user), nameOf(hit)))
+			return nil, nil
+		case hit != nil:
 			user = hit
 		}
 	}
-	if at := slices.IndexFunc(group, func(e *entry) bool { return e.action != "" }); at >= 0 {
-		refuseGroup(group, group[at].action, group[at].reason)
-		return nil
-	}
-	if user == nil {
-		d.create(group)
-		return nil
-	}
-	return d.join(group, user)
+	return user, nil
 }
 
 // byPersonalNumber returns the user who has the entry's number and keeps it.
@@ -193,9 +190,13 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 	case renamed == alive:
 		return nil, nil
 	}
-	d.refuseBoth(e, user, fmt.Sprintf("%s has the user name of %s, who belongs to another entry of %s that is still there [M3]",
-		entryText(e), nameOf(user), d.options.Source))
+	d.refuseBoth(e, user, d.stillThere(e, user))
 	return nil, nil
+}
+
+func (d *desk) stillThere(e *entry, user *store.User) string {
+	return fmt.Sprintf("%s has the user name of %s, who belongs to another entry of %s that is still there [M3]",
+		entryText(e), nameOf(user), d.options.Source)
 }
 
 // isThere reports whether an entry of the source is neither gone nor missing in this run.
@@ -253,13 +254,31 @@ func (d *desk) refuseBoth(e *entry, user *store.User, reason string) {
 }
 
 // create makes a unit for a person who is not known yet.
-func (d *desk) create(group []*entry) {
-	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: d.run.NewID(group[0].change.Key)}
+func (d *desk) create(group []*entry) error {
+	id, err := d.newID(group[0].change.Key)
+	if err != nil {
+		return err
+	}
+	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: id}
 	d.units = append(d.units, u)
 	d.byUser[u.id] = u
 	for _, e := range group {
 		e.unit, e.isNew = u, true
 		d.leave(e)
+	}
+	return nil
+}
+
+// newID returns an id that nobody has: an entry that is not paired by its stable id may have had
+// another user before.
+func (d *desk) newID(key string) (string, error) {
+	id := d.run.NewID(key)
+	for n := 2; ; n++ {
+		u, err := d.view.User(id)
+		if err != nil || u == nil {
+			return id, err
+		}
+		id = d.run.NewID(fmt.Sprintf("%s\x00%d", key, n))
 	}
 }
 
@@ -301,6 +320,8 @@ func (d *desk) admit(e *entry, user *store.User) (Action, string) {
 	switch {
 	case strings.HasPrefix(user.Text[store.UserName], "*"):
 		return Reject, fmt.Sprintf("%s leads to the built-in user %s, which no synchronization changes [U2]", entryText(e), nameOf(user))
+	case slices.ContainsFunc(user.Origins, func(ref store.OriginRef) bool { return ref.Source == d.options.Source }):
+		return "", "" // another entry of the source was admitted before
 	case user.Owner == "" && user.Administrator:
 		return Conflict, fmt.Sprintf("%s leads to %s, a local administrator, whom no source takes over [U19]", entryText(e), nameOf(user))
 	case user.Owner == "" && !d.options.AdoptLocalUsers:

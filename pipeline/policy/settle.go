@@ -88,7 +88,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 	u := e.unit
 	switch {
 	case e.stand == unreadable:
-		return Reject, e.unmapped()
+		return Reject, e.reason
 	case e.stand == anonymous:
 		return Ignore, "its user was made anonymous [U22]"
 	case e.action != "":
@@ -155,13 +155,6 @@ func (u *unit) outcome(e *entry, source string) Action {
 		return Update
 	}
 	return Unchanged
-}
-
-func (e *entry) unmapped() string {
-	if e.change.Rejected != "" {
-		return unmapped + e.change.Rejected
-	}
-	return reasonOf(e.origin.Verdict)
 }
 
 // origin returns what is to be written of the entry, nil when the store says it already.
