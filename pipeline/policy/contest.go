@@ -49,7 +49,8 @@ func (d *desk) claim() wishes {
 		u.reckon()
 		for _, e := range u.lost {
 			if e.unit != nil {
-				e.unit.waiters = append(e.unit.waiters, u) // who keeps an entry is not left by it
+				// Who cannot take an entry leaves it where it was, and the other way round.
+				e.unit.waiters, u.waiters = append(e.unit.waiters, u), append(u.waiters, e.unit)
 			}
 			if e.action == Conflict || e.action == Reject {
 				u.refuse(e.action, e.reason)
@@ -177,7 +178,7 @@ func (d *desk) explain(wanting wishes) error {
 		if !u.refused && !u.unwanted || u.reason != "" {
 			continue
 		}
-		if u.unwanted {
+		if u.unwanted && !u.refused {
 			if err := d.turnAway(u, wanting); err != nil {
 				return err
 			}
@@ -187,28 +188,51 @@ func (d *desk) explain(wanting wishes) error {
 		if err != nil {
 			return err
 		}
-		u.action, u.reason = Conflict, reason
-		u.new = u.old
+		if reason != "" {
+			u.action, u.reason = Conflict, reason
+		}
 	}
+	d.explainTogether()
 	for _, u := range d.units {
 		if u.refused {
-			u.settleRefusal()
+			u.new = u.old
+			u.reckon()
 		}
 	}
 	return nil
 }
 
-func (u *unit) settleRefusal() {
-	u.new = u.old
-	u.reckon()
-	if u.reason != "" {
-		return
-	}
-	for _, e := range u.lost {
-		if e.unit != nil {
-			u.action, u.reason = Conflict, e.unit.reason
+// explainTogether gives a reason to units that are refused because an entry would go over from one to the
+// other and cannot.
+func (d *desk) explainTogether() {
+	for again := true; again; {
+		again = false
+		for _, u := range d.units {
+			if !u.refused || u.reason != "" {
+				continue
+			}
+			if other := d.partner(u); other != nil {
+				u.action, u.reason, again = Conflict, fmt.Sprintf("%s cannot leave %s: %s", u.text(), other.text(), other.reason), true
+			}
 		}
 	}
+}
+
+// partner returns a unit that has lost an entry to u or got one from it, and knows why it is refused.
+func (d *desk) partner(u *unit) *unit {
+	for _, e := range u.lost {
+		if e.unit != nil && e.unit.reason != "" {
+			return e.unit
+		}
+	}
+	for _, e := range u.entries {
+		if e.linked != nil && e.linked.ID != u.id {
+			if other := d.byUser[e.linked.ID]; other != nil && other.reason != "" {
+				return other
+			}
+		}
+	}
+	return nil
 }
 
 // turnAway ignores a person who is unknown, unless his name is somebody's after the run.

@@ -61,6 +61,7 @@ type unit struct {
 	old, new *store.User
 	entries  []*entry // of the run, by key
 	lost     []*entry // of the run, that now lead elsewhere
+	drafted  int      // how many of both the last draft knew
 	kept     []peer   // of the source, not in the run
 	peers    []peer   // of other sources
 	// held are old's claims, wanted new's, gain those that are new.
@@ -93,11 +94,6 @@ func (d *desk) decide(changes []*mapping.Change) ([]verdict, error) {
 	}
 	if err := d.match(); err != nil {
 		return nil, fmt.Errorf("match: %w", err)
-	}
-	for _, u := range d.units {
-		if err := d.draft(u); err != nil {
-			return nil, fmt.Errorf("decide user %s: %w", u.id, err)
-		}
 	}
 	d.keepAdministrators()
 	if err := d.contest(); err != nil {
@@ -149,7 +145,7 @@ func (d *desk) place(e *entry) {
 		e.stand, e.reason = unreadable, reasonOf(e.origin.Verdict)
 	case c.Rejected != "":
 		e.stand, e.reason = unreadable, notTaken+c.Rejected
-	case c.Absent:
+	case e.absent() || c.Number == 0 && e.linked != nil && e.origin.Digest == store.Digest{}:
 		d.miss(e)
 	case c.Disabled && d.options.DisabledAccounts == "missing":
 		d.miss(e)
@@ -164,6 +160,11 @@ func (d *desk) place(e *entry) {
 			e.stand, e.reason = unreadable, notTaken+reason
 		}
 	}
+}
+
+// absent reports whether the entry is gone: what it said before that is no news.
+func (e *entry) absent() bool {
+	return e.change.Absent || e.change.Number == 0 && e.origin != nil && e.origin.Gone
 }
 
 // miss counts a miss: a change that waits from an earlier run was counted then.
@@ -195,6 +196,7 @@ func (d *desk) unitOf(user *store.User) *unit {
 
 // gather loads what is linked to the unit's user and not in the run.
 func (d *desk) gather(u *unit) error {
+	u.kept, u.peers = nil, nil
 	if u.old == nil {
 		return nil
 	}

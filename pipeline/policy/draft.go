@@ -13,9 +13,29 @@ import (
 	"rollcall/store"
 )
 
+// draftAll drafts every unit whose entries are not those of its last draft.
+func (d *desk) draftAll() error {
+	for _, u := range d.units {
+		if u.drafted == len(u.entries)+len(u.lost) {
+			continue
+		}
+		if err := d.draft(u); err != nil {
+			return fmt.Errorf("decide user %s: %w", u.id, err)
+		}
+		u.drafted = len(u.entries) + len(u.lost)
+	}
+	return nil
+}
+
 // draft writes what the unit's user would become if nobody else were concerned.
 func (d *desk) draft(u *unit) error {
-	u.new = u.old
+	u.new, u.note = u.old, ""
+	for _, e := range u.entries {
+		e.warnings = nil
+	}
+	if err := d.gather(u); err != nil {
+		return err
+	}
 	if u.refused || !u.concerned() {
 		return nil
 	}
@@ -243,17 +263,26 @@ func (d *desk) applyCards(have []store.Value, want []string) []store.Value {
 	return mergeList(nil, want[:1], d.options.Source, full)
 }
 
-// keepOldName makes an alias of the name that a user had before (O6).
+// generated is the origin of what Rollcall made itself (U20).
+const generated = "generated"
+
+// keepOldName makes an alias of the name that a user had before, and keeps those of earlier names
+// whatever the source's own aliases do (O6).
 func (d *desk) keepOldName(n *store.User, u *unit) {
 	if u.old == nil || !d.options.KeepOldNameAsAlias {
 		return
 	}
-	before := u.old.Text[store.UserName]
-	if store.Fold(before) == store.Fold(n.Text[store.UserName]) {
-		return
+	var kept []string
+	for _, v := range u.old.List[store.Aliases.List()] {
+		if slices.Contains(v.Origins, generated) {
+			kept = append(kept, v.V)
+		}
+	}
+	if before := nameOf(u.old); store.Fold(before) != store.Fold(nameOf(n)) {
+		kept = append(kept, before)
 	}
 	aliases := &n.List[store.Aliases.List()]
-	*aliases = mergeList(*aliases, []string{before}, "generated", addNew)
+	*aliases = mergeList(*aliases, kept, generated, addNew)
 }
 
 // aliases returns what may be aliases of the unit's user: each once and not the own name (U4), and no
@@ -297,7 +326,7 @@ func (d *desk) depart(u *unit) {
 	}
 	if heir := d.heir(u); heir != "" {
 		u.new.Owner, u.new.Label = heir, d.run.label(heir)
-		u.note = fmt.Sprintf("stays active: %s has the person too and owns the user now [O3]", heir)
+		u.note = fmt.Sprintf("%s has the person too and owns the user now [O3]", heir)
 		d.withdraw(u)
 		return
 	}
@@ -325,7 +354,7 @@ func (d *desk) heir(u *unit) (best string) {
 }
 
 // withdraw takes back what the source put on a user: values of lists by their origin, single values
-// where another source has one (O3).
+// where another source has one (O3). What the user is known by stays.
 func (d *desk) withdraw(u *unit) {
 	n := u.new
 	for i := range n.List {
@@ -333,7 +362,7 @@ func (d *desk) withdraw(u *unit) {
 	}
 	for _, said := range u.formerly() {
 		for p := store.FullName; p < store.TextCount; p++ {
-			if !said.Set.Has(p) || said.Text[p] == "" || n.Text[p] != said.Text[p] {
+			if p == store.PersonalNumber || !said.Set.Has(p) || said.Text[p] == "" || n.Text[p] != said.Text[p] {
 				continue
 			}
 			if other := d.fallback(u, p); other != nil {

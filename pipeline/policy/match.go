@@ -12,8 +12,15 @@ import (
 // match finds the users of the present entries that have none yet: by personal number, then by
 // user name (M1). Entries with one personal number are one person when numbers pair (O5).
 func (d *desk) match() error {
+	groups := d.groups()
+	if len(groups) > 0 {
+		// What the known users are going to be called decides whom a name leads to.
+		if err := d.draftAll(); err != nil {
+			return err
+		}
+	}
 	d.indexNumbers()
-	for _, group := range d.groups() {
+	for _, group := range groups {
 		if err := d.matchGroup(group); err != nil {
 			return err
 		}
@@ -21,14 +28,11 @@ func (d *desk) match() error {
 	for _, u := range d.units {
 		slices.SortFunc(u.entries, func(a, b *entry) int { return strings.Compare(a.change.Key, b.change.Key) })
 		d.findDoubles(u)
-		if err := d.gather(u); err != nil {
-			return err
-		}
 	}
 	slices.SortFunc(d.units, func(a, b *unit) int {
 		return cmp.Or(strings.Compare(a.firstKey(), b.firstKey()), strings.Compare(a.id, b.id))
 	})
-	return nil
+	return d.draftAll()
 }
 
 func (u *unit) firstKey() string {
@@ -165,7 +169,7 @@ func (d *desk) byName(e *entry) (*store.User, error) {
 
 // fromOther decides whether an entry takes over the user of others, which are of the same source (M3).
 func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (*store.User, error) {
-	alive, renamed := 0, 0
+	alive := 0
 	for _, ref := range others {
 		there, err := d.isThere(ref)
 		if err != nil {
@@ -174,9 +178,6 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 		if there {
 			alive++
 		}
-	}
-	if u := d.byUser[user.ID]; u != nil {
-		renamed = u.renamed(e.change.Text[store.UserName])
 	}
 	switch {
 	case alive == 0 && contradict(e, user):
@@ -187,7 +188,7 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 		e.relinked = true
 		e.note = fmt.Sprintf("linked to %s, the old entry is gone [M3]", e.change.Entry)
 		return user, nil
-	case renamed == alive:
+	case d.gives(user, store.UserName, store.Fold(e.change.Text[store.UserName])):
 		return nil, nil
 	}
 	d.refuseBoth(e, user, d.stillThere(e, user))
@@ -208,34 +209,10 @@ func (d *desk) isThere(ref store.OriginRef) (bool, error) {
 	return p.origin != nil && !p.origin.Gone && actionOf(p.origin.Verdict) != Delete, err
 }
 
-// renamed counts the unit's present entries that are called otherwise now.
-func (u *unit) renamed(name string) (n int) {
-	for _, e := range u.entries {
-		if e.stand == present && !e.isNew && e.change.Set.Has(store.UserName) && store.Fold(e.change.Text[store.UserName]) != store.Fold(name) {
-			n++
-		}
-	}
-	return n
-}
-
-// gives reports whether all entries of a user say another value of p in this run.
+// gives reports whether a user has another value of p after what his own entries say in this run.
 func (d *desk) gives(user *store.User, p store.Property, folded string) bool {
 	u := d.byUser[user.ID]
-	if u == nil {
-		return false
-	}
-	given := 0
-	for _, ref := range user.Origins {
-		if ref.Source != d.options.Source {
-			continue
-		}
-		e := d.byKey[ref.Key]
-		if e == nil || e.unit != u || e.stand != present || !e.change.Set.Has(p) || store.Fold(e.change.Text[p]) == folded {
-			return false
-		}
-		given++
-	}
-	return given > 0
+	return u != nil && u.new != nil && store.Fold(u.new.Text[p]) != folded
 }
 
 // contradict reports whether an entry and a user have different personal numbers.
