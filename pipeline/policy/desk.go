@@ -14,8 +14,9 @@ type desk struct {
 	*Fold
 	entries []*entry // by key
 	units   []*unit
-	byUser  map[string]*unit
-	byKey   map[store.Key]*entry
+	// byUser and byKey find what is on a desk with several entries.
+	byUser map[string]*unit
+	byKey  map[store.Key]*entry
 	// byNumber are the known users who bring a personal number in this run (O5).
 	byNumber map[string]*unit
 }
@@ -35,6 +36,10 @@ type entry struct {
 	// action and reason say why the entry is nobody's, "" while it is somebody's.
 	action Action
 	reason string
+	// intruder is the entry that came too near to another one's user, its rival (M3): the reason is
+	// written when it is known who that user's entries are.
+	intruder *entry
+	rival    *store.User
 	// note is what an operator should know although nothing was refused.
 	note string
 	// waiting is true when a value was not taken over.
@@ -69,6 +74,7 @@ type unit struct {
 	waiters            []*unit // refused when this one is
 	// unwanted is true when the user would have to be created and must not be (O1).
 	unwanted bool
+	intruder *entry
 	refused  bool
 	action   Action
 	reason   string
@@ -84,34 +90,30 @@ type peer struct {
 	change *mapping.Change
 }
 
-func (d *desk) decide(changes []*mapping.Change) ([]verdict, error) {
-	d.byUser = make(map[string]*unit, len(changes))
-	d.byKey = make(map[store.Key]*entry, len(changes))
+func (d *desk) decide(changes []*mapping.Change, yield func(*verdict) error) error {
 	for _, c := range changes {
-		if err := d.load(c); err != nil {
-			return nil, fmt.Errorf("decide %s: %w", c.Entry, err)
+		e := &entry{change: c, key: store.KeyOf(c.Key)}
+		if err := d.load(e); err != nil {
+			return fmt.Errorf("decide %s: %w", c.Entry, err)
 		}
 	}
 	if err := d.match(); err != nil {
-		return nil, fmt.Errorf("match: %w", err)
+		return fmt.Errorf("match: %w", err)
 	}
 	d.keepAdministrators()
 	if err := d.contest(); err != nil {
-		return nil, fmt.Errorf("settle conflicts: %w", err)
+		return fmt.Errorf("settle conflicts: %w", err)
 	}
 	if err := d.skip(); err != nil {
-		return nil, fmt.Errorf("settle cards: %w", err)
+		return fmt.Errorf("settle cards: %w", err)
 	}
-	return d.verdicts()
+	return d.verdicts(yield)
 }
 
 // load puts a change on the desk. An entry that is present and must be paired by what it says
 // has no unit yet.
-func (d *desk) load(c *mapping.Change) error {
-	e := &entry{change: c, key: store.KeyOf(c.Key)}
-	d.entries = append(d.entries, e)
-	d.byKey[e.key] = e
-	var err error
+func (d *desk) load(e *entry) (err error) {
+	d.addEntry(e)
 	if e.origin, err = d.view.Origin(d.options.Source, e.key); err != nil {
 		return err
 	}
@@ -174,24 +176,81 @@ func (d *desk) miss(e *entry) {
 		return
 	}
 	e.missed = e.origin.Missed
-	if e.change.Number > 0 && !e.origin.Gone {
+	dealtWith := e.origin.Gone || actionOf(e.origin.Verdict) == Delete
+	if e.change.Number > 0 && !dealtWith {
 		e.missed++
 	}
 	e.missed = max(e.missed, 1)
-	if e.linked != nil && !e.origin.Gone && e.missed < d.options.AbsentFor {
+	if e.linked != nil && !dealtWith && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}
 }
 
 // unitOf returns the unit of a user.
 func (d *desk) unitOf(user *store.User) *unit {
-	if u := d.byUser[user.ID]; u != nil {
-		return u
+	u := d.unitBy(user.ID)
+	if u == nil {
+		u = &unit{id: user.ID, old: user}
+		d.addUnit(u)
 	}
-	u := &unit{id: user.ID, old: user}
-	d.byUser[user.ID] = u
-	d.units = append(d.units, u)
 	return u
+}
+
+// few is up to how many units or entries are looked through one by one.
+const few = 4
+
+func (d *desk) addUnit(u *unit) {
+	d.units = append(d.units, u)
+	if len(d.units) <= few {
+		return
+	}
+	if d.byUser == nil {
+		d.byUser = map[string]*unit{}
+		for _, known := range d.units {
+			d.byUser[known.id] = known
+		}
+	}
+	d.byUser[u.id] = u
+}
+
+// unitBy returns the unit of a user, nil when he is not on the desk.
+func (d *desk) unitBy(id string) *unit {
+	if d.byUser != nil {
+		return d.byUser[id]
+	}
+	for _, u := range d.units {
+		if u.id == id {
+			return u
+		}
+	}
+	return nil
+}
+
+func (d *desk) addEntry(e *entry) {
+	d.entries = append(d.entries, e)
+	if len(d.entries) <= few {
+		return
+	}
+	if d.byKey == nil {
+		d.byKey = map[store.Key]*entry{}
+		for _, known := range d.entries {
+			d.byKey[known.key] = known
+		}
+	}
+	d.byKey[e.key] = e
+}
+
+// entryBy returns the entry with that key, nil when it is not on the desk.
+func (d *desk) entryBy(key store.Key) *entry {
+	if d.byKey != nil {
+		return d.byKey[key]
+	}
+	for _, e := range d.entries {
+		if e.key == key {
+			return e
+		}
+	}
+	return nil
 }
 
 // gather loads what is linked to the unit's user and not in the run.
@@ -206,6 +265,9 @@ func (d *desk) gather(u *unit) error {
 			continue
 		}
 		p, err := d.peer(ref)
+		if e := d.entryBy(ref.Key); e != nil && ref.Source == d.options.Source && e.action != "" {
+			p.alive, p.change = true, nil // it is there, and what it says is refused
+		}
 		switch {
 		case err != nil:
 			return err

@@ -111,17 +111,10 @@ func (f *Fold) decide(changes []*mapping.Change, yield func(*Verdict) error) err
 	}
 	slices.SortFunc(changes, func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) })
 	d := &desk{Fold: f}
-	verdicts, err := d.decide(changes)
-	if err != nil {
-		return err
-	}
-	for _, v := range verdicts {
+	return d.decide(changes, func(v *verdict) error {
 		f.tally.add(f.options, v)
-		if err := yield(&v.Verdict); err != nil {
-			return err
-		}
-	}
-	return nil
+		return yield(&v.Verdict)
+	})
 }
 
 func cloneChange(c *mapping.Change) *mapping.Change {
