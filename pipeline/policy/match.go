@@ -196,7 +196,8 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 	}
 	e.refuse(Conflict, "")
 	e.intruder, e.rival = e, user
-	if u := d.unitBy(user.ID); u != nil && d.options.AddNewUsers && u.concerned() {
+	isPresent := func(e *entry) bool { return e.stand == present }
+	if u := d.unitBy(user.ID); u != nil && d.options.AddNewUsers && slices.ContainsFunc(u.entries, isPresent) {
 		u.refuse(Conflict, "") // who would not be created, though, takes nothing from anybody
 		u.intruder = e
 	}
