@@ -19,6 +19,10 @@ type desk struct {
 	byKey  map[store.Key]*entry
 	// byNumber are the known users who bring a personal number in this run (O5).
 	byNumber map[string]*unit
+	// firstEntry, firstUnit and said serve a desk with a single entry, which is used again and again.
+	firstEntry entry
+	firstUnit  unit
+	said       [1]saying
 }
 
 // entry is a change beside what the store knows of it.
@@ -90,13 +94,31 @@ type peer struct {
 	change *mapping.Change
 }
 
+// clear makes the desk ready for the next single entry.
+func (d *desk) clear(f *Fold) {
+	*d = desk{Fold: f, entries: d.entries[:0], units: d.units[:0], firstUnit: unit{entries: d.firstUnit.entries[:0]}}
+}
+
+// decideOne decides an entry that has to do with no other.
+func (d *desk) decideOne(c *mapping.Change, yield func(*verdict) error) error {
+	d.firstEntry = entry{change: c, key: store.KeyOf(c.Key)}
+	if err := d.load(&d.firstEntry); err != nil {
+		return fmt.Errorf("decide %s: %w", c.Entry, err)
+	}
+	return d.settle(yield)
+}
+
+// decide decides entries together; changes are sorted by key.
 func (d *desk) decide(changes []*mapping.Change, yield func(*verdict) error) error {
 	for _, c := range changes {
-		e := &entry{change: c, key: store.KeyOf(c.Key)}
-		if err := d.load(e); err != nil {
+		if err := d.load(&entry{change: c, key: store.KeyOf(c.Key)}); err != nil {
 			return fmt.Errorf("decide %s: %w", c.Entry, err)
 		}
 	}
+	return d.settle(yield)
+}
+
+func (d *desk) settle(yield func(*verdict) error) error {
 	if err := d.match(); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
@@ -190,10 +212,19 @@ func (d *desk) miss(e *entry) {
 func (d *desk) unitOf(user *store.User) *unit {
 	u := d.unitBy(user.ID)
 	if u == nil {
-		u = &unit{id: user.ID, old: user}
+		u = d.newUnit(user.ID)
+		u.old = user
 		d.addUnit(u)
 	}
 	return u
+}
+
+func (d *desk) newUnit(id string) *unit {
+	if len(d.units) > 0 {
+		return &unit{id: id}
+	}
+	d.firstUnit = unit{id: id, entries: d.firstUnit.entries}
+	return &d.firstUnit
 }
 
 // few is up to how many units or entries are looked through one by one.

@@ -68,6 +68,7 @@ func (u *unit) concerned() bool {
 
 // logins returns what the source's entries say of the person, by key.
 func (d *desk) logins(u *unit) (logins []saying, err error) {
+	logins = d.said[:0]
 	relinked := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.relinked })
 	for _, e := range u.entries {
 		c := e.change

@@ -67,6 +67,9 @@ func (d *desk) indexNumbers() {
 
 // groups returns the entries to be matched, those of one person together.
 func (d *desk) groups() (groups [][]*entry) {
+	if len(d.entries) == 1 && d.entries[0].unit != nil {
+		return nil
+	}
 	var byNumber map[string]int
 	if d.options.PairByPersonalNumber {
 		byNumber = map[string]int{}
@@ -260,7 +263,8 @@ func (d *desk) create(group []*entry) error {
 	if err != nil {
 		return err
 	}
-	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: id}
+	u := d.newUnit(id)
+	u.entries, u.unwanted = append(u.entries, group...), !d.options.AddNewUsers
 	d.addUnit(u)
 	for _, e := range group {
 		e.unit, e.isNew = u, true
