@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -62,6 +63,7 @@ const (
 	unselected // and nobody's
 	unreadable // it was seen, and that is all
 	anonymous  // its user was made anonymous
+	group      // no person
 )
 
 // unit is a user with everything that concerns him in this run.
@@ -138,6 +140,10 @@ func (d *desk) load(e *entry) (err error) {
 	d.addEntry(e)
 	if e.origin, err = d.view.Origin(d.options.Source, e.key); err != nil {
 		return err
+	}
+	if e.change.Kind == connectors.Group {
+		e.stand = group
+		return nil
 	}
 	if e.origin != nil && e.origin.User != "" {
 		if e.linked, err = d.view.User(e.origin.User); err != nil {

@@ -92,6 +92,8 @@ func (u *unit) carrier() *entry {
 func (e *entry) outcome(o Options) (Action, string) {
 	u := e.unit
 	switch {
+	case e.stand == group:
+		return e.groupOutcome(o)
 	case e.stand == unreadable:
 		return Reject, e.reason
 	case e.stand == anonymous:
@@ -114,6 +116,21 @@ func (e *entry) outcome(o Options) (Action, string) {
 		return action, "another login of " + nameOf(u.new) + " [O5]"
 	}
 	return action, cmp.Or(e.note, u.note)
+}
+
+// groupOutcome is what becomes of a group's entry: it is kept, so that memberships can be resolved.
+func (e *entry) groupOutcome(o Options) (Action, string) {
+	switch {
+	case e.absent():
+		return Delete, e.absence(o)
+	case e.change.Rejected != "":
+		return Reject, notTaken + e.change.Rejected
+	case e.origin == nil || e.origin.Gone:
+		return Create, ""
+	case e.change.Number == 0 || e.origin.Digest == e.change.Digest:
+		return Unchanged, ""
+	}
+	return Update, ""
 }
 
 // absence says in which way an entry is missing.
@@ -198,8 +215,8 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 		o.Waiting = true
 	case e.stand == pending:
 		o.Digest, o.Waiting = store.Digest{}, false
-	case e.stand == missing:
-		o.Gone = e.absent()
+	case e.stand == missing, e.stand == group:
+		o.Gone, o.Group = e.absent(), e.stand == group
 	case a == Ignore && e.stand == present:
 		o.Waiting, o.User = true, ""
 	}

@@ -275,6 +275,8 @@ func (s *story) change(row map[string]any, number uint64) *mapping.Change {
 		switch name {
 		case "key":
 			c.Key, c.Entry = value, "uid="+value
+		case "kind":
+			c.Kind = connectors.Kind(value)
 		case "gone":
 			c.Absent = v == true
 		case "disabled":
