@@ -51,24 +51,28 @@ func foldAll(b testing.TB, f *Fold, changes []*mapping.Change, yield func(*Verdi
 	}
 }
 
-// changesOf returns people with the properties that a directory usually has.
 func changesOf(n int, phone string) []*mapping.Change {
 	changes := make([]*mapping.Change, n)
 	for i := range changes {
-		c := &mapping.Change{Key: fmt.Sprintf("6f9619ff-8b86-d011-b42d-%012d", i), Entry: fmt.Sprintf("uid=user%d,ou=People,dc=corp,dc=example", i),
-			Kind: connectors.User, Number: uint64(i + 1), RawSequence: uint64(i + 1), Digest: store.DigestOf(phone, fmt.Append(nil, i))}
-		for p, v := range map[store.Property]string{
-			store.UserName: fmt.Sprintf("user%d", i), store.FullName: fmt.Sprintf("Alice Novak %d", i), store.Email: fmt.Sprintf("user%d@corp.example", i),
-			store.Phone: "+420 " + phone, store.PersonalNumber: fmt.Sprint(100000 + i), store.Department: "Finance", store.DefaultLanguage: "cs",
-		} {
-			c.Set = c.Set.With(p)
-			c.Text[p] = v
-		}
-		c.Set = c.Set.With(store.Aliases).With(store.Cards).With(store.Groups)
-		c.List[store.Aliases.List()] = []string{fmt.Sprintf("alias%d", i)}
-		c.List[store.Cards.List()] = []string{fmt.Sprintf("%010d", i)}
-		c.List[store.Groups.List()] = []string{"Staff|Finance"}
-		changes[i] = c
+		changes[i] = changeOf(i, phone)
 	}
 	return changes
+}
+
+// changeOf returns a person with the properties that a directory usually has.
+func changeOf(i int, phone string) *mapping.Change {
+	c := &mapping.Change{Key: fmt.Sprintf("6f9619ff-8b86-d011-b42d-%012d", i), Entry: fmt.Sprintf("uid=user%d,ou=People,dc=corp,dc=example", i),
+		Kind: connectors.User, Number: uint64(i + 1), RawSequence: uint64(i + 1), Digest: store.DigestOf(phone, fmt.Append(nil, i))}
+	for p, v := range map[store.Property]string{
+		store.UserName: fmt.Sprintf("user%d", i), store.FullName: fmt.Sprintf("Alice Novak %d", i), store.Email: fmt.Sprintf("user%d@corp.example", i),
+		store.Phone: "+420 " + phone, store.PersonalNumber: fmt.Sprint(100000 + i), store.Department: "Finance", store.DefaultLanguage: "cs",
+	} {
+		c.Set = c.Set.With(p)
+		c.Text[p] = v
+	}
+	c.Set = c.Set.With(store.Aliases).With(store.Cards).With(store.Groups)
+	c.List[store.Aliases.List()] = []string{fmt.Sprintf("alias%d", i)}
+	c.List[store.Cards.List()] = []string{fmt.Sprintf("%010d", i)}
+	c.List[store.Groups.List()] = []string{"Staff|Finance"}
+	return c
 }
