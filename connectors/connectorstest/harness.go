@@ -35,6 +35,9 @@ type Harness struct {
 	Reorder func(t testing.TB)
 	// Breaks are the ways in which the source ends early.
 	Breaks []Break
+	// Incremental is true when a pass may begin at a checkpoint; such a source has Update.
+	// TellsDeleted is true when an incremental pass reports removed entries; such a source has Remove.
+	Incremental, TellsDeleted bool
 	// Secrets are texts (a bind password) that may appear nowhere: in no record, line, error or outcome.
 	Secrets []string
 }

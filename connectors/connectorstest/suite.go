@@ -54,6 +54,7 @@ func checks() []check {
 		{"a cancelled context stops the pass", always, checkCancel},
 		{"a failing emit stops the pass", always, checkEmitFails},
 		{"an unknown checkpoint has expired", always, checkCheckpoint},
+		{"an incremental pass tells what changed", func(h Harness) bool { return h.Incremental }, checkIncremental},
 		{"present answers every key", always, checkPresent},
 		{"present with a cancelled context answers nothing", always, checkPresentCancelled},
 		{"check says what it sees", always, checkCheck},

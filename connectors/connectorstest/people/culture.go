@@ -124,9 +124,9 @@ var (
 	projects  = []string{"Aurora", "Blue Danube", "Crème Brûlée", "Delta"}
 	contracts = []string{"Full time", "Part time", "Contractor"}
 	remarks   = []string{
-		"collects prints at the second floor and scans to the team's own folder",
-		"needs \"follow me\" printing in all offices of the company",
-		"may print in colour; quota 500 pages a month, counted by quarter",
-		"works from home on Mondays and Fridays, has no desk phone there",
+		"collects prints at the second floor and scans to the team's own folder; asks for a reminder before jobs are deleted",
+		"needs \"follow me\" printing in all offices of the company, also while visiting customers abroad",
+		"may print in colour; quota 500 pages a month, counted by quarter, posters go to the plotter in the cellar",
+		"works from home on Mondays and Fridays, has no desk phone there and is reached on the mobile number only",
 	}
 )

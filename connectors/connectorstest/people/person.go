@@ -23,7 +23,7 @@ type Person struct {
 	EmployeeNumber string
 	CostCenter     string
 	Cards          []string // 14 hexadecimal digits each; none for about one in twelve
-	Groups         []string // paths such as "Staff|Sales|Prague"
+	Groups         []string // paths such as "Staff|Sales"; "\" escapes "," "|" "\" inside a name
 	Language       string   // BCP 47
 	Street         string
 	PostalCode     string
@@ -102,7 +102,7 @@ func (p People) employ(who *Person, i int, d *dice) {
 	who.Title = department.titles[d.roll(len(department.titles))]
 	who.CostCenter = fmt.Sprintf("CC-%d%02d", department.center, d.roll(5))
 	who.Manager = p.uid(i / 8)
-	who.Groups = []string{"Staff|" + department.name}
+	who.Groups = []string{"Staff|" + strings.ReplaceAll(department.name, ",", `\,`)}
 	if d.roll(3) == 0 {
 		who.Groups = append(who.Groups, "Projects|"+projects[d.roll(len(projects))])
 	}
