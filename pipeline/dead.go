@@ -3,7 +3,10 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/events"
 )
@@ -30,4 +33,18 @@ func buryLetter(ctx context.Context, bus *events.Bus, letter DeadLetter, id stri
 	}
 	_, err = bus.Publish(ctx, events.DeadSubject(letter.Stage, letter.Source), id, data)
 	return err
+}
+
+// parseLetter reads a dead letter from its message.
+func parseLetter(msg jetstream.Msg) (DeadLetter, error) {
+	var letter DeadLetter
+	if err := json.Unmarshal(msg.Data(), &letter); err != nil {
+		return letter, fmt.Errorf("dead letter %s: %w", msg.Subject(), err)
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return letter, err
+	}
+	letter.ID, letter.Time = meta.Sequence.Stream, meta.Timestamp.UTC()
+	return letter, nil
 }

@@ -68,6 +68,8 @@ type aborted struct {
 	Run    uint64 `json:"run"`
 	Reason string `json:"reason"`
 	Try    string `json:"try,omitempty"`
+	// Again is true when the job's next attempt follows by itself.
+	Again bool `json:"again,omitempty"`
 }
 
 // command is a person's decision.

@@ -128,7 +128,7 @@ func (r *reconciler) started(m logMessage) error {
 		return err
 	}
 	return r.update(m, func(tx *store.Tx) error {
-		if err := r.closeOpen(tx, m, "its worker was lost and another one took over"); err != nil {
+		if err := r.closeOpen(tx, m, s.Job.ID, "its worker was lost and another one took over"); err != nil {
 			return err
 		}
 		return tx.PutRun(&store.Run{Source: m.source, Number: m.sequence, Kind: s.Kind, State: store.Running, Started: m.time,
@@ -136,14 +136,14 @@ func (r *reconciler) started(m logMessage) error {
 	})
 }
 
-// closeOpen fails the source's runs that are still open.
-func (r *reconciler) closeOpen(tx *store.Tx, m logMessage, reason string) error {
+// closeOpen fails the source's runs that are still open. Those of the job given are tried again.
+func (r *reconciler) closeOpen(tx *store.Tx, m logMessage, job, reason string) error {
 	open, err := openRuns(tx, m.source)
 	if err != nil {
 		return err
 	}
 	for _, run := range open {
-		run.State, run.Reason = store.Failed, reason
+		run.State, run.Reason, run.Again = store.Failed, reason, job != "" && run.Job == job
 		if err := closeRun(tx, m, run); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (r *reconciler) aborted(m logMessage) error {
 		if err != nil || run == nil {
 			return err
 		}
-		run.State, run.Reason, run.Try = store.Failed, a.Reason, a.Try
+		run.State, run.Reason, run.Try, run.Again = store.Failed, a.Reason, a.Try, a.Again
 		return closeRun(tx, m, run)
 	})
 }

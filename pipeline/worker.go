@@ -14,7 +14,6 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/events"
-	"rollcall/store"
 )
 
 // worker takes jobs and reads sources: the first stage of a record's way. Any number of workers share the jobs; a
@@ -136,13 +135,13 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 		return false, err
 	}
 	log := w.log.With().Str("source", job.Source).Uint64("run", run).Logger()
-	result, err := w.client.watchRun(ctx, job.Source, run)
+	result, err := w.client.watchRun(job.Source, run)
 	if err != nil {
 		return false, err
 	}
 	defer result.stop()
 	if attempt > maxAttempts {
-		return false, w.abort(ctx, job.Source, run, errors.New("worker lost three times"), result)
+		return false, w.abort(ctx, job.Source, run, errors.New("worker lost three times"), false, result)
 	}
 	reading, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(nil)
@@ -157,9 +156,9 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 		return false, ctx.Err()
 	case errors.Is(err, errEntryMoved) && attempt < maxAttempts:
 		log.Info().Err(err).Msg("reading again")
-		return true, w.abort(ctx, job.Source, run, err, result)
+		return true, w.abort(ctx, job.Source, run, err, true, result)
 	case err != nil:
-		return false, w.abort(ctx, job.Source, run, err, result)
+		return false, w.abort(ctx, job.Source, run, err, false, result)
 	}
 	if _, err := appendLog(ctx, w.bus, events.LogSubject(job.Source, logFinished), fmt.Sprintf("finished-%d", run), done); err != nil {
 		return false, err
@@ -198,15 +197,12 @@ func (w *worker) read(ctx context.Context, source *Source, job Job, run uint64, 
 }
 
 // abort says that nothing comes of the run, and waits until the store knows it.
-func (w *worker) abort(ctx context.Context, source string, run uint64, reason error, result *runWatch) error {
+func (w *worker) abort(ctx context.Context, source string, run uint64, reason error, again bool, result *runWatch) error {
 	_, err := appendLog(ctx, w.bus, events.LogSubject(source, logAborted), fmt.Sprintf("aborted-%d", run),
-		aborted{Run: run, Reason: reason.Error(), Try: connectors.HintOf(reason)})
+		aborted{Run: run, Reason: reason.Error(), Try: connectors.HintOf(reason), Again: again})
 	if err != nil {
 		return err
 	}
 	_, err = result.wait(ctx)
 	return err
 }
-
-// terminal reports whether a run of that state asks nothing more of its worker.
-func terminal(state string) bool { return state != "" && state != store.Running }
