@@ -482,4 +482,3 @@ func (c *company) lastEventOf(id string) (body []byte) {
 	})
 	return body
 }
-
