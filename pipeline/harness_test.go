@@ -133,10 +133,11 @@ func (c *company) user(name string) store.User {
 }
 
 // users returns the public JSON of all users by user name, without ids and revisions.
-func (c *company) users() map[string]string {
+func (c *company) users(q ...pipeline.UserQuery) map[string]string {
 	c.t.Helper()
+	q = append(q, pipeline.UserQuery{Inactive: true})
 	all := map[string]string{}
-	err := c.client.Users(context.Background(), pipeline.UserQuery{Inactive: true}, func(u store.User) error {
+	err := c.client.Users(context.Background(), q[0], func(u store.User) error {
 		name := u.Text[store.UserName]
 		u.ID, u.Revision = "", 0
 		body, err := json.Marshal(u)
