@@ -35,7 +35,7 @@ type judgement struct {
 func (j *judge) row(r *rows) (judgement, error) {
 	var v judgement
 	if n := len(r.cells); n != len(j.names) && !emptyFrom(r, len(j.names)) {
-		v.ragged, v.problem = true, fmt.Sprintf("%d cells where %d are expected", n, len(j.names))
+		v.ragged, v.problem = true, cellsOf(n, len(j.names))
 		if err := j.raggedRow(r, v.problem); err != nil {
 			return v, err
 		}
@@ -56,6 +56,13 @@ func (j *judge) row(r *rows) (judgement, error) {
 		v.problem = bad
 	}
 	return j.activity(r, v), nil
+}
+
+func cellsOf(n, want int) string {
+	if n == 1 {
+		return fmt.Sprintf("1 cell where %d are expected", want)
+	}
+	return fmt.Sprintf("%d cells where %d are expected", n, want)
 }
 
 // raggedRow refuses rows that may hold others, or a secret in the place of the key.

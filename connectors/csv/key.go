@@ -57,7 +57,10 @@ func (t twins) of(key []byte) []int {
 
 // sentence names the lines.
 func sentence(lines []int, key string) string {
-	_, name, _ := strings.Cut(key, ":")
+	kind, name, _ := strings.Cut(key, ":")
+	if kind == "ext" {
+		name = externalID + " " + name
+	}
 	if len(lines) == 2 {
 		return fmt.Sprintf("lines %d and %d are both %s", lines[0], lines[1], name)
 	}
