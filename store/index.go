@@ -9,12 +9,15 @@ import (
 	"sort"
 )
 
-// How many entries make a difference to an index: see [index].
-const (
-	blockLimit = 1 << 17 // entries that rest in the block
-	blockWorth = 1 << 9  // changes in a transaction for which the block is worth being written
-	blockDrain = 1 << 12 // entries that any other transaction moves out of a block
-)
+// blockSize says how many entries make a difference to an [index].
+type blockSize struct {
+	limit int // entries that rest in the block
+	worth int // changes in a transaction for which the block is worth being written
+	drain int // entries that a smaller transaction moves out of the block
+}
+
+// blockSizeMeasured is what BenchmarkFirstLoad likes best.
+var blockSizeMeasured = blockSize{limit: 1 << 17, worth: 1 << 9, drain: 1 << 12}
 
 var (
 	errBadNumber = errors.New("is no number")
@@ -30,6 +33,7 @@ type index struct {
 	// front holds the block, under the bucket's name.
 	front *table
 	block block
+	size  blockSize
 	// held are the transaction's own changes, 0 for deletions.
 	held map[string]uint64
 }
@@ -41,7 +45,7 @@ type entry struct {
 }
 
 func newIndex(bucket, front *table) (*index, error) {
-	x := &index{bucket: bucket, front: front, held: map[string]uint64{}}
+	x := &index{bucket: bucket, front: front, size: blockSizeMeasured, held: map[string]uint64{}}
 	value := front.get([]byte(bucket.name))
 	var err error
 	if x.block, err = parseBlock(value); err != nil {
@@ -99,9 +103,9 @@ func (x *index) flush() error {
 		return nil
 	}
 	all := x.newer()
-	rest := blockLimit
-	if len(x.held) < blockWorth {
-		rest = max(0, x.block.count-blockDrain)
+	rest := x.size.limit
+	if len(x.held) < x.size.worth {
+		rest = max(0, x.block.count-x.size.drain)
 	}
 	all, sweep, err := x.move(all, len(all)-rest)
 	if err != nil {
