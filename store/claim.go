@@ -1,0 +1,257 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// ErrTaken means that a value which must be unique belongs to another user. It comes as a
+// [TakenError].
+var ErrTaken = errors.New("taken by another user")
+
+// TakenError names a value that a user wants and another one holds.
+type TakenError struct {
+	Claim Claim
+	// User is who wants it, Holder the id of the user who holds it.
+	User, Holder string
+}
+
+func (e *TakenError) Error() string {
+	if e.Claim.Space == PINHashes {
+		return fmt.Sprintf("a PIN of user %s is %v %s", e.User, ErrTaken, e.Holder)
+	}
+	return fmt.Sprintf("%s %q of user %s is %v %s", e.Claim.Space, e.Claim.Value, e.User, ErrTaken, e.Holder)
+}
+
+// Unwrap returns [ErrTaken].
+func (e *TakenError) Unwrap() error { return ErrTaken }
+
+// String returns what a value of the space is called in messages.
+func (s Space) String() string {
+	switch s {
+	case Names:
+		return "name"
+	case CardNumbers:
+		return "card"
+	case PINHashes:
+		return "PIN"
+	case PersonalNumbers:
+		return "personal number"
+	}
+	return fmt.Sprintf("value of space %d", uint8(s))
+}
+
+// Claims returns the unique values that u holds, folded, sorted and without repetition. An inactive
+// user holds the user name and the personal number only (C6).
+func Claims(u *User) []Claim {
+	all := make([]Claim, 0, 4)
+	all = appendClaim(all, Names, u.Text[UserName])
+	all = appendClaim(all, PersonalNumbers, u.Text[PersonalNumber])
+	if u.Active {
+		all = appendClaims(all, Names, u.List[Aliases.List()])
+		all = appendClaims(all, CardNumbers, u.List[Cards.List()])
+		all = appendClaims(all, PINHashes, u.List[PINs.List()])
+	}
+	slices.SortFunc(all, compareClaims)
+	return slices.Compact(all)
+}
+
+// FoldClaim returns c with the value that stands for all its spellings: names and personal numbers
+// are compared folded (U1, U4, U9), cards and PINs exactly (U5).
+func FoldClaim(c Claim) Claim {
+	if c.Space == Names || c.Space == PersonalNumbers {
+		c.Value = Fold(c.Value)
+	}
+	return c
+}
+
+// Fold returns what two spellings of a name have in common: NFC, case-folded, without invisible
+// characters at its ends. Folding twice changes nothing. Of a text that is not UTF-8 only ASCII is
+// folded, so that broken texts stay different from each other.
+func Fold(s string) string {
+	ascii := isASCII(s)
+	if ascii || !utf8.ValidString(s) {
+		return foldASCII(s)
+	}
+	fold := cases.Fold()
+	for range 4 {
+		folded := norm.NFC.String(fold.String(norm.NFC.String(trim(s))))
+		if folded == s {
+			break
+		}
+		s = folded
+	}
+	return s
+}
+
+// Holder returns the id of the user who holds a value, "" for none.
+func (tx *Tx) Holder(c Claim) (string, error) {
+	c = FoldClaim(c)
+	if c.Value == "" {
+		return "", nil
+	}
+	return string(tx.table(claimsBucket).get(claimKey(c))), nil
+}
+
+// ReleaseClaims gives up values of a user ahead of the [Tx.PutUser] that drops or takes them again,
+// so that two users can swap within a run (C5). Values that the user does not hold are passed over.
+func (tx *Tx) ReleaseClaims(userID string, claims []Claim) error {
+	index, released := tx.table(claimsBucket), tx.table(releasedBucket)
+	for _, c := range claims {
+		key := claimKey(FoldClaim(c))
+		if string(index.get(key)) != userID {
+			continue
+		}
+		if err := errors.Join(index.delete(key), released.put(releasedKey(userID, key), []byte{})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim makes the index say that user holds what it wants and nothing else. It changes nothing when
+// another user holds any of it.
+func (tx *Tx) claim(user string, held, wanted []Claim) error {
+	index, released := tx.table(claimsBucket), tx.released(user)
+	var gains [][]byte
+	for _, c := range wanted {
+		key := claimKey(c)
+		if containsClaim(held, c) && !slices.ContainsFunc(released, equal(key)) {
+			continue
+		}
+		holder := index.get(key)
+		if holder != nil && string(holder) != user {
+			return &TakenError{Claim: c, User: user, Holder: string(holder)}
+		}
+		gains = append(gains, key)
+	}
+	for _, c := range held {
+		if key := claimKey(c); !containsClaim(wanted, c) && string(index.get(key)) == user {
+			if err := index.delete(key); err != nil {
+				return err
+			}
+		}
+	}
+	for _, key := range gains {
+		if err := index.put(key, []byte(user)); err != nil {
+			return err
+		}
+	}
+	for _, key := range released {
+		if err := tx.table(releasedBucket).delete(releasedKey(user, key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// released returns the index keys of the claims that user has given up.
+func (tx *Tx) released(user string) (keys [][]byte) {
+	prefix := releasedKey(user, nil)
+	// The error is the function's own, which returns none.
+	_ = tx.table(releasedBucket).each(prefix, func(k, _ []byte) error {
+		if !bytes.HasPrefix(k, prefix) {
+			return ErrStop
+		}
+		keys = append(keys, bytes.Clone(k[len(prefix):]))
+		return nil
+	})
+	return keys
+}
+
+// claimKey returns the index key of a folded claim. bbolt's keys are short, a hostile value need
+// not be: of a long one the key holds a hash, and no short key is as long.
+func claimKey(c Claim) []byte {
+	const short = 255
+	if len(c.Value) <= short {
+		return append([]byte{byte(c.Space)}, c.Value...)
+	}
+	sum := sha256.Sum256([]byte(c.Value))
+	return append(append([]byte{byte(c.Space)}, c.Value[:short]...), sum[:]...)
+}
+
+// releasedKey relies on user ids without a zero byte.
+func releasedKey(user string, claim []byte) []byte {
+	return append(append([]byte(user), 0), claim...)
+}
+
+func appendClaims(to []Claim, s Space, values []Value) []Claim {
+	for _, v := range values {
+		to = appendClaim(to, s, v.V)
+	}
+	return to
+}
+
+func appendClaim(to []Claim, s Space, value string) []Claim {
+	c := FoldClaim(Claim{Space: s, Value: value})
+	if c.Value == "" {
+		return to
+	}
+	return append(to, c)
+}
+
+func containsClaim(sorted []Claim, c Claim) bool {
+	_, found := slices.BinarySearchFunc(sorted, c, compareClaims)
+	return found
+}
+
+func compareClaims(a, b Claim) int {
+	return cmp.Or(cmp.Compare(a.Space, b.Space), strings.Compare(a.Value, b.Value))
+}
+
+func equal(key []byte) func([]byte) bool {
+	return func(other []byte) bool { return bytes.Equal(key, other) }
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func foldASCII(s string) string {
+	for len(s) > 0 && invisibleASCII(s[0]) {
+		s = s[1:]
+	}
+	for len(s) > 0 && invisibleASCII(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return lowerASCII(s)
+		}
+	}
+	return s
+}
+
+// lowerASCII leaves bytes beyond ASCII alone, where strings.ToLower would replace invalid ones.
+func lowerASCII(s string) string {
+	lower := []byte(s)
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	return string(lower)
+}
+
+func invisibleASCII(c byte) bool { return c <= ' ' || c == 0x7f }
+
+func trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	})
+}

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// format is the version of the buckets below. A store of a higher one is refused.
+const format = 1
+
+// The buckets. Those with a folder behind them hold a bucket per source.
+const (
+	metaBucket      = "meta"      // name → small values
+	usersBucket     = "users"     // user id → User
+	claimsBucket    = "claims"    // space, value → user id
+	releasedBucket  = "released"  // user id, 0, space, value: claims given up ahead of a PutUser
+	originsBucket   = "origins"   // source / key → flags, digest, Origin
+	waitingBucket   = "waiting"   // source / key
+	sourcesBucket   = "sources"   // source → Source
+	talliesBucket   = "tallies"   // source, or a dot for everyone → tally
+	runsBucket      = "runs"      // source / number → Run
+	plansBucket     = "plans"     // source / run / key → verdict
+	revisionsBucket = "revisions" // number → Revision
+	resultsBucket   = "results"   // number → Result
+)
+
+var buckets = []string{
+	metaBucket, usersBucket, claimsBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
+	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
+}
+
+// The store's own names in the bucket meta; those of [Tx.SetMeta] lie behind ownMeta.
+const (
+	metaFormat   = "format"
+	metaID       = "id"
+	metaHead     = "head"
+	metaDropped  = "dropped"
+	metaResult   = "result"
+	metaLog      = "log"
+	metaRelay    = "relay"
+	metaApplying = "applying"
+	ownMeta      = "own/"
+)
+
+// Tx is a transaction: one consistent state of the store and, inside an Update, the changes to it.
+// It belongs to one goroutine. Everything that it returns is a copy.
+type Tx struct {
+	bolt    *bolt.Tx
+	tables  map[string]*table
+	tallies map[string]*tally
+	// err is what a method without an error result came upon; it fails the transaction.
+	err error
+}
+
+// Meta returns the small value of that name, nil for none.
+func (tx *Tx) Meta(key string) []byte {
+	return bytes.Clone(tx.table(metaBucket).get([]byte(ownMeta + key)))
+}
+
+// SetMeta keeps a small value under a name, nil removes it. Names that begin with "state/" are
+// part of the store's digest.
+func (tx *Tx) SetMeta(key string, value []byte) error {
+	if value == nil {
+		return tx.keep(tx.table(metaBucket).delete([]byte(ownMeta + key)))
+	}
+	return tx.keep(tx.table(metaBucket).put([]byte(ownMeta+key), bytes.Clone(value)))
+}
+
+func newTx(b *bolt.Tx) *Tx {
+	return &Tx{bolt: b, tables: make(map[string]*table, 16), tallies: map[string]*tally{}}
+}
+
+// finish writes what the transaction has kept back.
+func (tx *Tx) finish() error {
+	return errors.Join(tx.err, tx.putTallies())
+}
+
+// keep remembers err, so that a caller who overlooks it does not commit.
+func (tx *Tx) keep(err error) error {
+	if tx.err == nil {
+		tx.err = err
+	}
+	return err
+}
+
+// meta decodes one of the store's own small values into v, which stays as it is when there is none.
+func (tx *Tx) meta(name string, v any) error {
+	_, err := tx.table(metaBucket).load([]byte(name), v)
+	return tx.keep(err)
+}
+
+func (tx *Tx) setMeta(name string, v any) error {
+	return tx.keep(tx.table(metaBucket).save([]byte(name), v))
+}
+
+// table returns the bucket at a path; it is empty where there is none.
+func (tx *Tx) table(path ...string) *table {
+	name := strings.Join(path, "/")
+	if t := tx.tables[name]; t != nil {
+		return t
+	}
+	t := &table{name: name, bucket: tx.bolt.Bucket([]byte(path[0]))}
+	for _, p := range path[1:] {
+		if t.bucket != nil {
+			t.bucket = t.bucket.Bucket([]byte(p))
+		}
+	}
+	if t.bucket != nil {
+		tx.tables[name] = t
+	}
+	return t
+}
+
+// room returns the bucket at a path and makes it where there is none.
+func (tx *Tx) room(path ...string) (*table, error) {
+	t := tx.table(path...)
+	if t.bucket != nil {
+		return t, nil
+	}
+	b := tx.bolt.Bucket([]byte(path[0]))
+	for _, p := range path[1:] {
+		var err error
+		if b, err = b.CreateBucketIfNotExists([]byte(p)); err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", t.name, err)
+		}
+	}
+	t.bucket = b
+	tx.tables[t.name] = t
+	return t, nil
+}
+
+// removeRoom deletes the bucket at a path of at least two.
+func (tx *Tx) removeRoom(path ...string) error {
+	last := len(path) - 1
+	delete(tx.tables, strings.Join(path, "/"))
+	return tx.table(path[:last]...).bucket.DeleteBucket([]byte(path[last]))
+}
