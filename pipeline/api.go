@@ -3,13 +3,13 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"rollcall/connectors"
+	"rollcall/events"
 	"rollcall/pipeline/mapping"
 	"rollcall/pipeline/policy"
 	"rollcall/store"
@@ -66,16 +66,12 @@ type Progress struct {
 	Read, Published, Mapped, Applied, Total int
 	Seconds                                 float64
 }
-type OldNew struct {
-	Old string `json:"old"`
-	New string `json:"new"`
-}
 type PlanEntry struct {
 	Action     string            `json:"action"`
 	UserName   string            `json:"user_name"`
 	Entry      string            `json:"-"`
 	Sentence   string            `json:"-"`
-	Properties map[string]OldNew `json:"properties,omitempty"`
+	Properties map[string]events.OldNew `json:"properties,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
 }
 type UserQuery struct {
@@ -94,6 +90,8 @@ type DeadLetter struct {
 	Stage, Source, Entry, Reason string
 }
 type Status struct{}
+
+var Roles = []string{"connector", "normalizer", "reconciler"}
 
 type Client struct{}
 
@@ -129,23 +127,7 @@ func (c *Client) User(ctx context.Context, name string) (store.User, error) {
 	return store.User{}, errStub
 }
 
-type UserChanged struct {
-	ID, Type, Subject string
-	Time              time.Time
-	Revision          uint64
-	Chain, Kind       string
-	Cause             Cause
-	Changed           map[string]OldNew
-	User              store.User
-	Raw               json.RawMessage
-}
-type Cause struct {
-	Source string
-	Run    uint64
-	Key    string
-}
-
-func (c *Client) Events(ctx context.Context, o EventOptions, fn func(UserChanged) error) error {
+func (c *Client) Events(ctx context.Context, o EventOptions, fn func(events.UserChanged) error) error {
 	return errStub
 }
 func (c *Client) Dead(ctx context.Context, fn func(DeadLetter) error) error { return errStub }

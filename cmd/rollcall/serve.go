@@ -11,8 +11,6 @@ import (
 	"rollcall/pipeline"
 )
 
-var roles = []string{"connector", "normalizer", "reconciler", "console"}
-
 func (a *app) serve() *cobra.Command {
 	var only []string
 	cmd := &cobra.Command{
@@ -24,8 +22,8 @@ func (a *app) serve() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range only {
-				if !slices.Contains(roles, role) {
-					return usage(try(errors.New("--roles: there is no role "+role), strings.Join(roles, ", ")))
+				if !slices.Contains(pipeline.Roles, role) {
+					return usage(try(errors.New("--roles: there is no role "+role), strings.Join(pipeline.Roles, ", ")))
 				}
 			}
 			c, err := a.load()
@@ -44,7 +42,7 @@ func (a *app) serve() *cobra.Command {
 			return a.until(cmd.Context(), node)
 		},
 	}
-	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(roles, ", "))
+	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))
 	return cmd
 }
 

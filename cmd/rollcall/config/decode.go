@@ -41,7 +41,7 @@ type yamlDecoder interface {
 func (d *decoder) document(text []byte) (n ast.Node) {
 	defer func() { // the parser indexes beyond its input on some broken documents
 		if r := recover(); r != nil {
-			d.note(token.Position{Line: 1, Column: 1}, "this is no YAML document", "check the indentation and the quotes")
+			d.note(token.Position{Line: 1, Column: 1}, "this is no YAML document", "other quotes or indentation")
 			n = nil
 		}
 	}()
@@ -152,6 +152,8 @@ func (d *decoder) keys(path string, n ast.Node, fn func(key, at string, value as
 		pairs = n.Values
 	case *ast.MappingValueNode:
 		pairs = []*ast.MappingValueNode{n}
+	case nil:
+		return // an alias of nothing, noted already
 	default:
 		d.note(place(n), orDocument(path)+" is not a list of keys and values", "key: value")
 		return
@@ -169,7 +171,7 @@ func (d *decoder) keys(path string, n ast.Node, fn func(key, at string, value as
 		key, pos := pair.Key.GetToken().Value, place(pair.Key)
 		at := join(path, key)
 		if before, twice := first[key]; twice {
-			d.note(pos, fmt.Sprintf("%s is here a second time, first in line %d", at, before.Line), "rename one of them")
+			d.note(pos, fmt.Sprintf("%s is here a second time, first in line %d", at, before.Line), "another name")
 			continue
 		}
 		first[key], d.places[at] = pos, pos
@@ -235,7 +237,7 @@ func (d *decoder) text(path string, n ast.Node) (text string, loose, ok bool) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value, false, true
 	default:
-		d.note(place(n), path+" is not a single value", "put it on one line behind the key")
+		d.note(place(n), path+" is not a single value", "key: value")
 		return "", false, false
 	}
 	expanded := d.expand(text, place(n))
@@ -330,7 +332,9 @@ func (d *decoder) at(path, text, try string) {
 			return
 		}
 	}
-	d.note(token.Position{Line: 1, Column: 1}, text, try)
+	if top := (token.Position{Line: 1, Column: 1}); !d.broken(top.Line) {
+		d.note(top, text, try)
+	}
 }
 
 // broken reports whether the form of a line is wrong already: what was read from it says nothing then.
@@ -352,10 +356,10 @@ func (d *decoder) syntax(err error) {
 	}
 	p, ok := err.(positioned)
 	if !ok || p.GetToken() == nil {
-		d.note(token.Position{Line: 1, Column: 1}, err.Error(), "check the indentation and the quotes")
+		d.note(token.Position{Line: 1, Column: 1}, err.Error(), "other quotes or indentation")
 		return
 	}
-	d.note(*p.GetToken().Position, p.GetMessage(), "check the indentation and the quotes in this line and the one before")
+	d.note(*p.GetToken().Position, p.GetMessage(), "other quotes or indentation, in this line or the one before")
 }
 
 // fieldsOf returns a struct's fields by their YAML names.
@@ -410,6 +414,9 @@ func orDocument(path string) string {
 func nearest(word string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
+		if strings.HasPrefix(k, word) || strings.HasPrefix(word, k) {
+			return k
+		}
 		if n := edits(word, k); n < distance {
 			best, distance = k, n
 		}

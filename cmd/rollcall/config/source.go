@@ -126,6 +126,9 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 
 // decode reads the kind first, because the kind decides which keys there are.
 func (s *source) decode(d *decoder, path string, n ast.Node) bool {
+	if n == nil {
+		return false // an alias of nothing, noted already
+	}
 	var kind string
 	d.peek(path, n, "kind", func(at string, value ast.Node) { kind, _, _ = d.text(at, d.resolve(value)) })
 	open, ok := kinds[kind]
@@ -193,7 +196,7 @@ func (s *source) checkServer(d *decoder, path string, f *file) {
 	at := path + ".options.use_authentication_server"
 	switch {
 	case name == "true" && s.Kind == "csv":
-		d.at(at, path+" is a file, nobody signs in there", "the name of a server: "+strings.Join(f.servers(), ", "))
+		d.at(at, path+" is a file, nobody signs in there", strings.Join(append([]string{"false"}, f.servers()...), ", "))
 	case name != "" && name != "true" && !slices.Contains(f.servers(), name):
 		d.at(at, at+": there is no authentication server "+quote(name), strings.Join(append([]string{"true", "false"}, f.servers()...), ", "))
 	}
