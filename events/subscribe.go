@@ -35,20 +35,64 @@ func Subscribe(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle fu
 	if o.Durable != "" {
 		return b.subscribeDurable(ctx, o, handle)
 	}
+	return b.readEvents(ctx, o, handle, func(jetstream.Msg) error { return nil })
+}
+
+// ReadAvailable calls handle for the events that there are, and returns behind the last one.
+func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	b := &Bus{Conn: nc, JetStream: js}
+	s, err := js.Stream(ctx, UsersStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", UsersStream, err)
+	}
+	var last uint64
+	for _, subject := range o.subjects() {
+		msg, err := s.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", UsersStream, err)
+		}
+		last = max(last, msg.Sequence)
+	}
+	from, err := b.sequenceAfter(ctx, o.After)
+	if err != nil || from > last || last == 0 || !o.Since.IsZero() && o.Since.After(time.Now()) {
+		return err
+	}
+	return b.readEvents(ctx, o, handle, func(msg jetstream.Msg) error {
+		if meta, err := msg.Metadata(); err != nil || meta.Sequence.Stream >= last {
+			return errors.Join(err, ErrStop)
+		}
+		return nil
+	})
+}
+
+// readEvents hands events over in order; then is called behind each.
+func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, handle func(UserChanged) error, then func(jetstream.Msg) error) error {
 	from, err := b.sequenceAfter(ctx, o.After)
 	if err != nil {
 		return err
 	}
 	follow := FollowOptions{From: from, Since: o.Since, Subjects: o.subjects()}
+	if from > 0 {
+		follow.Since = time.Time{}
+	}
 	return b.Follow(ctx, UsersStream, follow, func(msg jetstream.Msg) error {
-		if RevisionOf(msg.Headers()) <= o.After {
-			return nil
+		if RevisionOf(msg.Headers()) > o.After {
+			e, err := ParseUserChanged(msg.Headers(), msg.Data())
+			if err != nil {
+				return err
+			}
+			if err := handle(e); err != nil {
+				return err
+			}
 		}
-		e, err := ParseUserChanged(msg.Headers(), msg.Data())
-		if err != nil {
-			return err
-		}
-		return handle(e)
+		return then(msg)
 	})
 }
 

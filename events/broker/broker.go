@@ -78,6 +78,12 @@ func (b *Broker) Options() []nats.Option {
 	return []nats.Option{nats.UserInfo(b.credentials.User, b.credentials.Password)}
 }
 
+// Dial returns the client options for the server that lives in a directory.
+func Dial(dir string) ([]nats.Option, error) {
+	c, err := loadCredentials(filepath.Join(dir, "credentials.json"))
+	return []nats.Option{nats.UserInfo(c.User, c.Password)}, err
+}
+
 // Stop shuts the server down and waits for it.
 func (b *Broker) Stop() {
 	b.server.Shutdown()
