@@ -24,9 +24,7 @@ func (a *app) dead() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listDead(), a.showDead(),
-		a.letter("retry", "Have the entry decided again", (*pipeline.Client).RetryDead),
-		a.letter("drop", "Forget the message", (*pipeline.Client).DropDead))
+	cmd.AddCommand(a.listDead(), a.showDead(), a.retryDead(), a.dropDead())
 	return cmd
 }
 
@@ -101,24 +99,50 @@ func (a *app) describeDead(d pipeline.DeadLetter) error {
 	return t.end()
 }
 
-// letter is a command on one dead letter.
-func (a *app) letter(name, what string, do func(*pipeline.Client, context.Context, uint64) error) *cobra.Command {
+func (a *app) dropDead() *cobra.Command {
+	return a.letters("drop", "Forget messages", func(ctx context.Context, client *pipeline.Client, id uint64) error {
+		return client.DropDead(ctx, id)
+	})
+}
+
+func (a *app) retryDead() *cobra.Command {
+	return a.jsonFlag(a.letters("retry", "Have entries decided again, each by a run of its source", a.retryOne))
+}
+
+// retryOne asks for the run and follows it to its end.
+func (a *app) retryOne(ctx context.Context, client *pipeline.Client, id uint64) error {
+	source, job, err := client.RetryDead(ctx, id, actor())
+	if err != nil {
+		return err
+	}
+	run, err := a.follow(ctx, client, source, job)
+	if err == nil {
+		err = a.result(ctx, client, run)
+	}
+	if code := runCode(run, false); err == nil && code != exitDone {
+		return &exit{code: code}
+	}
+	return err
+}
+
+// letters is a command on dead letters, one after the other.
+func (a *app) letters(name, what string, do func(context.Context, *pipeline.Client, uint64) error) *cobra.Command {
 	return &cobra.Command{
 		Use:     name + " ID…",
 		Short:   what,
 		Example: "  rollcall dead " + name + " 12",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ids := make([]uint64, len(args))
+			for i, arg := range args {
+				var err error
+				if ids[i], err = letterID(arg); err != nil {
+					return err
+				}
+			}
 			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
-				for _, arg := range args {
-					id, err := letterID(arg)
-					if err == nil {
-						err = do(client, ctx, id)
-					}
-					if errors.Is(err, pipeline.ErrNotFound) {
-						err = try(fmt.Errorf("there is no dead letter %d", id), "rollcall dead list")
-					}
-					if err != nil {
+				for _, id := range ids {
+					if err := do(ctx, client, id); err != nil {
 						return err
 					}
 				}

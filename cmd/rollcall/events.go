@@ -43,7 +43,7 @@ func (a *app) events() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "wait for more")
 	cmd.Flags().StringVar(&since, "since", "", "from this `time or revision` on: 1207, 10m, 2026-11-23, 2026-11-23T09:00:00Z")
-	cmd.Flags().StringVar(&o.Type, "type", "", "only created, updated, deactivated or reactivated")
+	cmd.Flags().StringVar(&o.Kind, "type", "", "only created, updated, deactivated or reactivated")
 	return a.jsonFlag(cmd)
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,8 +33,7 @@ func (a *app) preview() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			show := a.sample(s)
-			return pipeline.Preview(cmd.Context(), *s, n, show, a.log(config.Log{Level: "warn", Format: "auto"}))
+			return pipeline.Preview(cmd.Context(), *s, n, a.log(config.Log{Level: "warn", Format: "auto"}), a.sample)
 		},
 	}
 	cmd.Flags().IntVarP(&n, "number", "n", n, "how many records")
@@ -54,35 +52,23 @@ type sample struct {
 	Warnings   []string            `json:"warnings,omitempty"`
 }
 
-const hidden = "(not shown)"
-
-// sample returns what prints a record. Attributes that become PINs are not shown.
-func (a *app) sample(s *pipeline.Source) func(connectors.Record, mapping.Change, error) error {
-	secret := s.Mapping.Properties[store.PINs.String()]
-	isSecret := func(name string) bool {
-		return slices.ContainsFunc(secret.From, func(from string) bool { return strings.EqualFold(from, name) }) ||
-			strings.Contains(strings.ToLower(secret.Template), "%"+strings.ToLower(name)+"%")
+// sample prints a record.
+func (a *app) sample(r connectors.Record, c mapping.Change, err error) error {
+	one := sample{Entry: r.Name, Key: r.Key, Attributes: map[string][]string{}, Properties: properties(c),
+		Disabled: c.Disabled, Unselected: c.Unselected, Rejected: c.Rejected}
+	for _, attribute := range r.Attributes {
+		one.Attributes[attribute.Name] = attribute.Values
 	}
-	return func(r connectors.Record, c mapping.Change, err error) error {
-		one := sample{Entry: r.Name, Key: r.Key, Attributes: map[string][]string{}, Properties: properties(c),
-			Disabled: c.Disabled, Unselected: c.Unselected, Rejected: c.Rejected}
-		for _, attribute := range r.Attributes {
-			one.Attributes[attribute.Name] = slices.Clone(attribute.Values)
-			if isSecret(attribute.Name) {
-				one.Attributes[attribute.Name] = []string{hidden}
-			}
-		}
-		for _, w := range c.Warnings {
-			one.Warnings = append(one.Warnings, fmt.Sprintf("%s %q: %s", w.Property, w.Value, w.Reason))
-		}
-		if err != nil {
-			one.Rejected = err.Error()
-		}
-		if a.json {
-			return line(a.stdout, one)
-		}
-		return a.describeSample(r, one)
+	for _, w := range c.Warnings {
+		one.Warnings = append(one.Warnings, fmt.Sprintf("%s %q: %s", w.Property, w.Value, w.Reason))
 	}
+	if err != nil {
+		one.Rejected = err.Error()
+	}
+	if a.json {
+		return line(a.stdout, one)
+	}
+	return a.describeSample(r, one)
 }
 
 // properties are what a change sets, texts and lists.
@@ -92,7 +78,7 @@ func properties(c mapping.Change) map[string]any {
 		switch {
 		case !c.Set.Has(p):
 		case p == store.PINs:
-			set[p.String()] = hidden
+			set[p.String()] = "(not shown)"
 		case p.Multi():
 			set[p.String()] = c.List[p.List()]
 		default:

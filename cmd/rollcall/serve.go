@@ -39,6 +39,9 @@ func (a *app) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := node.Announce(); err != nil {
+				return errors.Join(err, node.Stop())
+			}
 			return a.until(cmd.Context(), node)
 		},
 	}

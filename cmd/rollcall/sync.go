@@ -109,6 +109,11 @@ func (a *app) syncOne(ctx context.Context, client *pipeline.Client, name string,
 	if err != nil {
 		return store.Run{}, fmt.Errorf("%s: %w", name, err)
 	}
+	return a.follow(ctx, client, name, job)
+}
+
+// follow shows a run's progress until its end; Ctrl-C cancels it.
+func (a *app) follow(ctx context.Context, client *pipeline.Client, name, job string) (store.Run, error) {
 	p := a.progress()
 	defer p.end()
 	run, err := client.Follow(ctx, name, job, p.update)

@@ -80,7 +80,7 @@ func userTable(a *app) usersTable {
 
 func (t usersTable) user(u store.User) {
 	t.row(u.Text[store.UserName], u.Text[store.FullName], u.Text[store.Email], u.Text[store.Phone], u.Text[store.Department],
-		values(u, store.Cards), u.Owner, standing(u))
+		values(u, store.Cards), u.Label, standing(u))
 }
 
 func standing(u store.User) string {
@@ -130,12 +130,7 @@ func (a *app) describeUser(u store.User) error {
 		}
 	}
 	t.row("state", standing(u))
-	t.row("owner", u.Owner)
-	if u.Label != u.Owner {
-		t.row("synchronization_source", u.Label)
-	}
-	t.row("created", clock(u.Created))
-	t.row("updated", clock(u.Updated))
+	t.row("synchronization_source", u.Label)
 	t.row("revision", fmt.Sprint(u.Revision))
 	t.row("id", u.ID)
 	return t.end()
