@@ -45,12 +45,18 @@ func (a *app) withPipeline(ctx context.Context, c pipeline.Config, fn func(*pipe
 	return errors.Join(fn(node.Client()), node.Stop())
 }
 
-// client loads the configuration and calls fn as [app.withPipeline] does.
-func (a *app) client(cmd *cobra.Command, fn func(ctx context.Context, c *pipeline.Client) error) error {
+// client calls fn for a command that reads no source: about one source, which must be in the configuration, or about
+// none. A pipeline in this process has the store then and no worker, so that a run that waits is not taken up on
+// the way.
+func (a *app) client(cmd *cobra.Command, about string, fn func(ctx context.Context, c *pipeline.Client) error) error {
 	c, err := a.load()
+	if err == nil && about != "" {
+		_, err = source(c, about)
+	}
 	if err != nil {
 		return err
 	}
+	c.Pipeline.Roles = []string{pipeline.RoleReconciler}
 	return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error { return fn(cmd.Context(), client) })
 }
 
@@ -111,15 +117,6 @@ func sourceNames(c *config.Config) string {
 	return strings.Join(names, ", ")
 }
 
-// known returns an error for a name that is no source, "" is none.
-func known(c *config.Config, name string) error {
-	if name == "" {
-		return nil
-	}
-	_, err := source(c, name)
-	return err
-}
-
 // completeSource completes the first argument with the names of the sources.
 func (a *app) completeSource(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	c, err := config.Load(a.configFile)
@@ -148,10 +145,4 @@ func try(err error, hint string) error {
 		return err
 	}
 	return connectors.Hint(err, hint)
-}
-
-// hintOf returns what to try, without the word.
-func hintOf(err error) string {
-	hint := strings.TrimPrefix(connectors.HintOf(err), "Try")
-	return strings.TrimSpace(strings.TrimPrefix(hint, ":"))
 }

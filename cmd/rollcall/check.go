@@ -24,8 +24,8 @@ func (a *app) check() *cobra.Command {
 		ValidArgsFunction: a.completeSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.load()
-			if err == nil {
-				err = known(c, first(args))
+			if err == nil && len(args) > 0 {
+				_, err = source(c, args[0])
 			}
 			if err != nil {
 				return err

@@ -35,7 +35,7 @@ func (a *app) listDead() *cobra.Command {
 		Example: "  rollcall dead list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				if a.json {
 					return client.Dead(ctx, func(d pipeline.DeadLetter) error { return line(a.stdout, d) })
 				}
@@ -66,7 +66,7 @@ func (a *app) showDead() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				err := client.Dead(ctx, func(d pipeline.DeadLetter) error {
 					if d.ID != id {
 						return nil
@@ -140,9 +140,13 @@ func (a *app) letters(name, what string, do func(context.Context, *pipeline.Clie
 					return err
 				}
 			}
-			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error {
 				for _, id := range ids {
-					if err := do(ctx, client, id); err != nil {
+					if err := do(cmd.Context(), client, id); err != nil {
 						return err
 					}
 				}

@@ -32,7 +32,7 @@ func (a *app) events() *cobra.Command {
 			if err := parseSince(since, &o); err != nil {
 				return err
 			}
-			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				err := client.Events(ctx, o, a.event)
 				if ctx.Err() != nil {
 					return nil // Ctrl-C is how one stops following

@@ -124,7 +124,7 @@ func (a *app) complain(err error) {
 		return
 	}
 	a.print("Error: %s\n", strings.TrimSpace(err.Error()))
-	if hint := hintOf(err); hint != "" {
+	if hint := config.HintOf(err); hint != "" {
 		a.print("Try: %s\n", hint)
 	}
 }

@@ -23,7 +23,7 @@ func (a *app) plan() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.about(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
 				if a.json {
 					return a.planJSON(ctx, client, args[0], 0)
 				}
@@ -32,18 +32,6 @@ func (a *app) plan() *cobra.Command {
 		},
 	}
 	return a.jsonFlag(cmd)
-}
-
-// about calls fn for a command on one source, which must be in the configuration.
-func (a *app) about(cmd *cobra.Command, name string, fn func(ctx context.Context, client *pipeline.Client) error) error {
-	c, err := a.load()
-	if err == nil {
-		err = known(c, name)
-	}
-	if err != nil {
-		return err
-	}
-	return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error { return fn(cmd.Context(), client) })
 }
 
 func (a *app) heldPlan(ctx context.Context, client *pipeline.Client, source string) error {
@@ -125,7 +113,7 @@ func (a *app) decision(cmd *cobra.Command, decide func(c *pipeline.Client, ctx c
 	cmd.Args = cobra.ExactArgs(2)
 	cmd.ValidArgsFunction = a.completeSource
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.about(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
+		return a.client(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
 			run, err := decide(client, ctx, args[0], args[1], actor())
 			if err != nil {
 				return err
@@ -145,7 +133,7 @@ func (a *app) cancel() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.about(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
 				run, err := client.Cancel(ctx, args[0], actor())
 				if err != nil {
 					return err

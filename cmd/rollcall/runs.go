@@ -24,7 +24,7 @@ func (a *app) runs() *cobra.Command {
 		ValidArgsFunction: a.completeSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := first(args)
-			return a.about(cmd, name, func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, name, func(ctx context.Context, client *pipeline.Client) error {
 				runs, err := client.Runs(ctx, name, limit)
 				if err != nil {
 					return err
@@ -78,7 +78,7 @@ func (a *app) showRun() *cobra.Command {
 					return usage(try(fmt.Errorf("%q is no run's number", args[1]), "rollcall runs "+args[0]))
 				}
 			}
-			return a.about(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
 				run, err := client.Run(ctx, args[0], number)
 				if err != nil {
 					return try(err, "rollcall runs "+args[0])

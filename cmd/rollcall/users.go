@@ -59,7 +59,7 @@ func (a *app) findUsers() *cobra.Command {
 }
 
 func (a *app) eachUser(cmd *cobra.Command, q pipeline.UserQuery) error {
-	return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+	return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 		if a.json {
 			return client.Users(ctx, q, func(u store.User) error { return line(a.stdout, u) })
 		}
@@ -98,7 +98,7 @@ func (a *app) showUser() *cobra.Command {
   rollcall users show alice --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.client(cmd, func(ctx context.Context, client *pipeline.Client) error {
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				u, err := client.User(ctx, args[0])
 				if errors.Is(err, pipeline.ErrNotFound) {
 					return try(fmt.Errorf("there is no user %q", args[0]), "rollcall users find "+args[0])

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"rollcall/connectors"
 )
 
 // Mistake is one thing wrong in a configuration file, and where.
@@ -40,6 +42,12 @@ func (m Mistakes) Error() string {
 		b.WriteString("\n" + one.String())
 	}
 	return b.String()
+}
+
+// HintOf returns what an error says to try, without the word "Try".
+func HintOf(err error) string {
+	hint := strings.TrimPrefix(connectors.HintOf(err), "Try")
+	return strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(hint, ":")), ".")
 }
 
 func sorted(m []Mistake) Mistakes {

@@ -219,7 +219,7 @@ func (s *source) checkReader(d *decoder, path string) {
 		if _, known := d.places[path+"."+key]; known {
 			at = path + "." + key
 		}
-		d.at(at, path+": "+text, tryOf(err))
+		d.at(at, path+": "+text, HintOf(err))
 	}
 }
 
@@ -317,8 +317,6 @@ func unjoin(err error) []error {
 	}
 	return []error{err}
 }
-
-func tryOf(err error) string { return strings.TrimPrefix(connectors.HintOf(err), "Try: ") }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
