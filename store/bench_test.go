@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"rollcall/store"
+)
+
+// BenchmarkFirstLoad stores 100,000 people nobody has heard of, each with a revision, in
+// transactions of a plan's size. Synced, in the order of a plan (by origin) and in any order.
+func BenchmarkFirstLoad(b *testing.B) {
+	people := crowd(100_000)
+	shuffled := slices.Clone(people)
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(shuffled), func(i, j int) {
+		shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
+	})
+	for _, batch := range []int{1000, 4000} {
+		b.Run(fmt.Sprintf("plan order/%d", batch), func(b *testing.B) { load(b, people, batch) })
+		b.Run(fmt.Sprintf("any order/%d", batch), func(b *testing.B) { load(b, shuffled, batch) })
+	}
+}
+
+func load(b *testing.B, people []person, batch int) {
+	for b.Loop() {
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{NoSync: os.Getenv("NOSYNC") != ""})
+		for part := range slices.Chunk(people, batch) {
+			update(b, db, func(tx *store.Tx) error { return putAll(tx, part) })
+		}
+		info, err := os.Stat(db.Path())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size())/1e6, "MB")
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(people)*b.N)/b.Elapsed().Seconds(), "users/s")
+}
+
+// person is a user with the origin he came from.
+type person struct {
+	user   store.User
+	origin store.Origin
+}
+
+func putAll(tx *store.Tx, people []person) error {
+	for i := range people {
+		p := &people[i]
+		number, chain := tx.Head()
+		p.user.Revision = number + 1
+		if err := tx.PutUser(&p.user); err != nil {
+			return err
+		}
+		if err := tx.PutOrigin("people", &p.origin); err != nil {
+			return err
+		}
+		body := p.user.AppendJSON(nil, store.CardsMasked)
+		r := store.Revision{Number: number + 1, Subject: "users.created." + p.user.ID, Time: noon, Chain: store.ChainOf(chain, body), Body: body}
+		if err := tx.AppendRevision(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
+
+// crowd returns n people in the order of a plan.
+func crowd(n int) []person {
+	people := make([]person, n)
+	for i := range people {
+		people[i] = somebody(i)
+	}
+	slices.SortFunc(people, func(a, b person) int {
+		return strings.Compare(store.KeyOf(a.origin.Key).String(), store.KeyOf(b.origin.Key).String())
+	})
+	return people
+}
+
+func somebody(i int) (p person) {
+	id := uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, i)).String()
+	p.origin = store.Origin{
+		Key: id, Entry: fmt.Sprintf("uid=user%06d,ou=People,dc=example,dc=org", i),
+		RawSequence: uint64(i), User: uuid.NewSHA1(uuid.NameSpaceDNS, []byte(id)).String(), Verdict: "created",
+	}
+	p.origin.Digest = store.DigestOf("config", []byte(id))
+	u := &p.user
+	u.ID, u.Active, u.Owner, u.Label = p.origin.User, true, "people", "people"
+	u.Created, u.Updated = noon, noon
+	u.Origins = []store.OriginRef{{Source: "people", Key: store.KeyOf(id)}}
+	u.Text[store.UserName] = fmt.Sprintf("user%06d", i)
+	u.Text[store.FullName] = fmt.Sprintf("Novák %d, Jiří", i)
+	u.Text[store.Email] = fmt.Sprintf("user%06d@corp.example.org", i)
+	u.Text[store.Phone] = fmt.Sprintf("+420 123 %06d", i)
+	u.Text[store.Notes] = "Building 7, third floor, the room behind the kitchen; knows how the big printer works"
+	u.Text[store.PersonalNumber] = fmt.Sprintf("E%06d", i)
+	u.Text[store.DefaultLanguage] = "cs"
+	u.Text[store.Department] = "Research and development"
+	u.Text[store.UserStorage] = fmt.Sprintf(`folder:\\files.corp.example.org\home\user%06d`, i)
+	u.Text[store.Custom1] = "Corp s. r. o./Praha"
+	u.List[store.Cards.List()] = values(fmt.Sprintf("%016X", i*7919))
+	u.List[store.Aliases.List()] = values(fmt.Sprintf("jiri.novak.%d@corp.example.org", i))
+	u.List[store.Groups.List()] = values("Staff|IT|Ops", "Staff|Prague")
+	return p
+}
+
+func values(vs ...string) (list []store.Value) {
+	for _, v := range vs {
+		list = append(list, store.Value{V: v, Origins: []string{"people"}})
+	}
+	return list
+}
+
+func open(t testing.TB, path string, o store.Options) *store.DB {
+	t.Helper()
+	db, err := store.Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func update(t testing.TB, db *store.DB, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := db.Update(fn); err != nil {
+		t.Fatal(err)
+	}
+}
