@@ -153,13 +153,22 @@ func (d *demonstration) sync(ctx context.Context) (store.Run, error) {
 	return run, nil
 }
 
+// shown is how many people the demo prints; the rest is in the store just as well.
+const shown = 12
+
 func (d *demonstration) table(ctx context.Context) error {
-	t := userTable(d.app)
-	if err := d.client.Users(ctx, pipeline.UserQuery{}, func(u store.User) error { t.user(u); return nil }); err != nil {
+	var t usersTable
+	if err := d.client.Users(ctx, pipeline.UserQuery{}, t.add); err != nil {
 		return err
 	}
 	d.say("\n")
-	return t.end()
+	if err := t.write(d.stdout, shown); err != nil {
+		return err
+	}
+	if more := len(t.rows) - shown; more > 0 {
+		d.say("… and %d more\n", more)
+	}
+	return nil
 }
 
 // events prints what the run told the subscribers.

@@ -16,6 +16,8 @@ import (
 	"rollcall/pipeline"
 )
 
+var eventKinds = []string{"created", "updated", "deactivated", "reactivated", "anonymized"}
+
 func (a *app) events() *cobra.Command {
 	var o pipeline.EventOptions
 	var since string
@@ -32,6 +34,9 @@ func (a *app) events() *cobra.Command {
 			if err := parseSince(since, &o); err != nil {
 				return err
 			}
+			if o.Kind != "" && !slices.Contains(eventKinds, o.Kind) {
+				return usage(try(fmt.Errorf("--type: there is no event %q", o.Kind), strings.Join(eventKinds, ", ")))
+			}
 			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				err := client.Events(ctx, o, a.event)
 				if ctx.Err() != nil {
@@ -43,7 +48,7 @@ func (a *app) events() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "wait for more")
 	cmd.Flags().StringVar(&since, "since", "", "from this `time or revision` on: 1207, 10m, 2026-11-23, 2026-11-23T09:00:00Z")
-	cmd.Flags().StringVar(&o.Kind, "type", "", "only created, updated, deactivated or reactivated")
+	cmd.Flags().StringVar(&o.Kind, "type", "", "only "+strings.Join(eventKinds, ", "))
 	return a.jsonFlag(cmd)
 }
 

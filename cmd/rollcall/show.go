@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,11 +11,16 @@ import (
 	"unicode"
 )
 
-// table writes rows in columns. Cells are escaped.
-type table struct{ w *tabwriter.Writer }
+// table writes rows in columns when it ends. Cells are escaped.
+type table struct {
+	out     io.Writer
+	columns *tabwriter.Writer
+	text    bytes.Buffer
+}
 
-func newTable(w io.Writer, head ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+func newTable(out io.Writer, head ...string) *table {
+	t := &table{out: out}
+	t.columns = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
 	if len(head) > 0 {
 		t.row(head...)
 	}
@@ -23,12 +29,26 @@ func newTable(w io.Writer, head ...string) *table {
 
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = plain(c)
+		fmt.Fprint(t.columns, plain(c))
+		if i < len(cells)-1 {
+			fmt.Fprint(t.columns, "\t")
+		}
 	}
-	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	fmt.Fprintln(t.columns)
 }
 
-func (t *table) end() error { return t.w.Flush() }
+// end writes the table, without blanks at the ends of lines.
+func (t *table) end() error {
+	if err := t.columns.Flush(); err != nil {
+		return err
+	}
+	for row := range bytes.Lines(t.text.Bytes()) {
+		if _, err := fmt.Fprintf(t.out, "%s\n", bytes.TrimRight(row, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // line writes v as one line of JSON.
 func line(w io.Writer, v any) error {
@@ -76,6 +96,9 @@ func clock(t time.Time) string {
 func seconds(s float64) string {
 	if s >= 100 {
 		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+	}
+	if s < 1 {
+		return fmt.Sprintf("%.2fs", s)
 	}
 	return fmt.Sprintf("%.1fs", s)
 }

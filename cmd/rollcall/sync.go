@@ -173,8 +173,8 @@ func runCode(run store.Run, check bool) int {
 	switch {
 	case run.State == store.Failed || run.State == store.Cancelled:
 		return exitFailed
-	case run.State == store.Held:
-		return exitHeld
+	case run.State == store.Held, run.State == store.Planned && run.Reason != "":
+		return exitHeld // the guard speaks in a dry run too
 	case check && changes(run) > 0:
 		return exitChanges
 	}
@@ -228,10 +228,13 @@ func beside(run store.Run) string {
 		n    int
 		word string
 	}{{run.Reactivated, "reactivated"}, {run.Merged, "merged"}, {run.Ignored, "ignored"}, {run.Disabled, "disabled"},
-		{run.Conflicts, "in conflict"}, {run.Rejected, "rejected"}, {run.Warnings, "warnings"}} {
+		{run.Conflicts, "in conflict"}, {run.Rejected, "rejected"}} {
 		if c.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", c.n, c.word)
 		}
+	}
+	if run.Warnings > 0 {
+		b.WriteString(", " + count(run.Warnings, "warning", "warnings"))
 	}
 	return b.String()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,24 +65,35 @@ func (a *app) eachUser(cmd *cobra.Command, q pipeline.UserQuery) error {
 		if a.json {
 			return client.Users(ctx, q, func(u store.User) error { return line(a.stdout, u) })
 		}
-		t := userTable(a)
-		if err := client.Users(ctx, q, func(u store.User) error { t.user(u); return nil }); err != nil {
+		var t usersTable
+		if err := client.Users(ctx, q, t.add); err != nil {
 			return err
 		}
-		return t.end()
+		return t.write(a.stdout, 0)
 	})
 }
 
-// usersTable is a table with a row a user.
-type usersTable struct{ *table }
+// usersTable is a table of users, by name.
+type usersTable struct{ rows [][]string }
 
-func userTable(a *app) usersTable {
-	return usersTable{newTable(a.stdout, "USER NAME", "FULL NAME", "EMAIL", "PHONE", "DEPARTMENT", "CARDS", "SOURCE", "STATE")}
+func (t *usersTable) add(u store.User) error {
+	t.rows = append(t.rows, []string{u.Text[store.UserName], u.Text[store.FullName], u.Text[store.Email], u.Text[store.Phone],
+		u.Text[store.Department], values(u, store.Cards), u.Label, standing(u)})
+	return nil
 }
 
-func (t usersTable) user(u store.User) {
-	t.row(u.Text[store.UserName], u.Text[store.FullName], u.Text[store.Email], u.Text[store.Phone], u.Text[store.Department],
-		values(u, store.Cards), u.Label, standing(u))
+// write prints the first rows, at most limit; 0 means all.
+func (t *usersTable) write(w io.Writer, limit int) error {
+	slices.SortFunc(t.rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	rows := t.rows
+	if limit > 0 {
+		rows = rows[:min(limit, len(rows))]
+	}
+	out := newTable(w, "USER NAME", "FULL NAME", "EMAIL", "PHONE", "DEPARTMENT", "CARDS", "SOURCE", "STATE")
+	for _, row := range rows {
+		out.row(row...)
+	}
+	return out.end()
 }
 
 func standing(u store.User) string {
