@@ -87,9 +87,17 @@ func (u *unit) insists(c store.Claim) bool {
 	case store.PersonalNumbers:
 		return true
 	case store.Names:
-		return !u.comesBack(c) || store.Fold(u.new.Text[store.UserName]) == c.Value
+		return !u.comesBack(c) && !u.leftOut() || store.Fold(u.new.Text[store.UserName]) == c.Value
 	}
 	return false
+}
+
+// leftOut reports whether the unit's entry waits for a value that it did without before, and says
+// nothing new.
+func (u *unit) leftOut() bool {
+	return len(u.entries) > 0 && !slices.ContainsFunc(u.entries, func(e *entry) bool {
+		return e.change.Number > 0 || e.isNew || e.origin == nil || !e.origin.Waiting || !isSettled(actionOf(e.origin.Verdict))
+	})
 }
 
 // comesBack reports whether a user who is active again had the value when he was deactivated.
@@ -189,7 +197,7 @@ func (d *desk) reason(u *unit, wanting wishes) (string, error) {
 			continue
 		}
 		if others := wanting[c]; len(others) > 1 && !u.unwanted {
-			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", claimText(c), u.text(), rivals(others, u), twiceRule(c)), nil
+			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
 		}
 		holder, err := d.holder(c)
 		if err != nil {
@@ -199,7 +207,7 @@ func (d *desk) reason(u *unit, wanting wishes) (string, error) {
 			continue
 		}
 		if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, c) {
-			return fmt.Sprintf("%s of %s is already used by %s%s [%s]", claimText(c), u.text(), nameOf(holder), asAlias(c, holder), usedRule(c)), nil
+			return u.usedText(c, holder), nil
 		}
 	}
 	return "", nil
@@ -215,25 +223,24 @@ func rivals(units []*unit, self *unit) string {
 	return strings.Join(names, ", ")
 }
 
-func asAlias(c store.Claim, holder *store.User) string {
-	if c.Space == store.Names && store.Fold(holder.Text[store.UserName]) != c.Value {
-		return " as an alias"
+// usedText says that a holder has what the unit wants.
+func (u *unit) usedText(c store.Claim, holder *store.User) string {
+	isName := c.Space == store.Names && store.Fold(nameOf(holder)) == c.Value
+	isNew := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.isNew })
+	switch {
+	case isName && isNew && u.old != nil:
+		return fmt.Sprintf("%s leads to two users: %s by personal number, %s by user name [M1]", entryText(u.entries[0]), nameOf(u.old), nameOf(holder))
+	case c.Space == store.Names && !isName:
+		return fmt.Sprintf("%s of %s is already used by %s as an alias [%s]", u.claimText(c), u.text(), nameOf(holder), "C1")
 	}
-	return ""
+	return fmt.Sprintf("%s of %s is already used by %s [%s]", u.claimText(c), u.text(), nameOf(holder), ruleOf(c, "C1"))
 }
 
-func twiceRule(c store.Claim) string {
+func ruleOf(c store.Claim, names string) string {
 	if c.Space == store.PersonalNumbers {
 		return "C3"
 	}
-	return "C4"
-}
-
-func usedRule(c store.Claim) string {
-	if c.Space == store.PersonalNumbers {
-		return "C3"
-	}
-	return "C1"
+	return names
 }
 
 // skip leaves out the cards and PINs that somebody else has or gets, and the aliases of a returning user
@@ -336,10 +343,10 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 	}
 	u.new.List[i] = kept
 	rule := "C2"
-	if u.comesBack(c) {
+	if c.Space == store.Names || u.comesBack(c) {
 		rule = "M2"
 	}
-	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", claimText(c), nameOf(u.new), winner, rule)
+	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
 	for _, e := range u.entries {
 		if e.stand != present {
 			continue

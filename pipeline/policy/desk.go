@@ -35,6 +35,8 @@ type entry struct {
 	// action and reason say why the entry is nobody's, "" while it is somebody's.
 	action Action
 	reason string
+	// note is what an operator should know although nothing was refused.
+	note string
 	// waiting is true when a value was not taken over.
 	waiting  bool
 	warnings []mapping.Warning

@@ -63,12 +63,24 @@ func (d *desk) logins(u *unit) (logins []saying, err error) {
 		}
 	}
 	for _, k := range u.kept {
-		if k.alive && k.change != nil {
-			logins = append(logins, sayingOf(k.change))
+		if k.alive && !relinked {
+			logins = append(logins, k.saying(u.old))
 		}
 	}
 	slices.SortFunc(logins, func(a, b saying) int { return strings.Compare(a.key, b.key) })
 	return logins, nil
+}
+
+// saying is what an entry says that is not in the run: at least that its user is called as he is.
+func (p peer) saying(user *store.User) (s saying) {
+	if p.change != nil {
+		s = sayingOf(p.change)
+	}
+	if s.text[store.UserName] == "" {
+		s.text[store.UserName] = nameOf(user)
+	}
+	s.key = p.origin.Key
+	return s
 }
 
 // serverOf settles who authenticates the person (U13, O8): what the record names beats the source's
@@ -275,7 +287,7 @@ func (d *desk) depart(u *unit) {
 	}
 	now := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.stand == disabled })
 	if !now && !d.options.DeactivateMissingUsers {
-		u.note = "stays as he is: deactivate_missing_users is off [O2]"
+		u.note = "stays as it is: deactivate_missing_users is off [O2]"
 		if !d.owns(u.new) {
 			u.new.Owner, u.new.Label = "", ""
 		}
@@ -283,7 +295,7 @@ func (d *desk) depart(u *unit) {
 	}
 	if heir := d.heir(u); heir != "" {
 		u.new.Owner, u.new.Label = heir, d.run.label(heir)
-		u.note = fmt.Sprintf("stays active: %s has him too and is his owner now [O3]", heir)
+		u.note = fmt.Sprintf("stays active: %s has the person too and owns the user now [O3]", heir)
 		d.withdraw(u)
 		return
 	}

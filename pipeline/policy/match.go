@@ -188,6 +188,7 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 		return nil, nil
 	case alive == 0:
 		e.relinked = true
+		e.note = fmt.Sprintf("linked to %s, the old entry is gone [M3]", e.change.Entry)
 		return user, nil
 	case renamed == alive:
 		return nil, nil

@@ -50,6 +50,8 @@ func verb(v *Verdict) string {
 		return "reject"
 	case v.User != nil:
 		return "update"
+	case v.Action == Update:
+		return "link"
 	case v.Action == Disable:
 		return "leave out"
 	case v.Action == Delete:
@@ -60,18 +62,14 @@ func verb(v *Verdict) string {
 
 func subject(v *Verdict) string {
 	switch {
-	case v.User == nil:
-		return v.Entry
 	case v.Event == "created":
 		return nameOf(v.User) + " (" + v.User.Text[store.FullName] + ")"
+	case v.User == nil && v.Name != "" && v.Name != v.Entry:
+		return v.Name + " (" + v.Entry + ")"
+	case v.Name == "":
+		return v.Entry
 	}
-	name := nameOf(v.User)
-	for _, c := range v.Changed {
-		if c.Property == store.UserName.String() {
-			name = c.Old
-		}
-	}
-	return name
+	return v.Name
 }
 
 // text says a change in words: "phone 1 → 2", "cards +0042 −0041".

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 
 	"rollcall/store"
@@ -29,7 +30,7 @@ func (d *desk) verdicts() ([]verdict, error) {
 		if len(u.entries) > 0 || u.new == u.old {
 			continue
 		}
-		v := verdict{Verdict: Verdict{Action: Update, Reason: u.note}}
+		v := verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: "no entry of " + d.options.Source + " leads to this user any more [O6]"}}
 		v.carry(u)
 		all = append(all, v)
 	}
@@ -39,7 +40,8 @@ func (d *desk) verdicts() ([]verdict, error) {
 func (d *desk) verdict(e *entry) (v verdict, err error) {
 	c := e.change
 	v.Key, v.Entry = c.Key, c.Entry
-	v.Action, v.Reason = e.outcome(d.options.Source)
+	v.Name = e.name()
+	v.Action, v.Reason = e.outcome(d.options)
 	v.Warnings = append(append(v.Warnings, c.Warnings...), e.warnings...)
 	v.relinked = e.relinked && v.Action != Conflict && v.Action != Reject
 	if u := e.unit; u != nil && u.new != u.old && u.carrier() == e {
@@ -82,7 +84,7 @@ func (u *unit) carrier() *entry {
 }
 
 // outcome is what becomes of the entry, and why.
-func (e *entry) outcome(source string) (Action, string) {
+func (e *entry) outcome(o Options) (Action, string) {
 	u := e.unit
 	switch {
 	case e.stand == unreadable:
@@ -92,17 +94,43 @@ func (e *entry) outcome(source string) (Action, string) {
 	case e.action != "":
 		return e.action, e.reason
 	case e.stand == pending:
-		return Unchanged, fmt.Sprintf("not seen by %d runs in a row [O2]", e.missed)
+		return Unchanged, fmt.Sprintf("missed by %d of %d runs in a row [O2]", e.missed, o.AbsentFor)
 	case u != nil && u.refused:
 		return u.action, u.reason
 	case e.stand == missing:
-		return Delete, u.noted("gone")
+		return Delete, u.noted(e.absence(o))
 	case e.stand == disabled:
 		return Disable, u.noted("disabled in the directory [L6]")
 	case e.stand == unselected:
 		return Ignore, "not selected"
 	}
-	return u.outcome(e, source), u.note
+	action := u.outcome(e, o.Source)
+	if action == Update && u.carrier() != e {
+		return action, "another login of " + nameOf(u.new) + " [O5]"
+	}
+	return action, cmp.Or(e.note, u.note)
+}
+
+// absence says in which way an entry is missing.
+func (e *entry) absence(o Options) string {
+	switch {
+	case e.change.Absent:
+		return "gone from " + o.Source
+	case e.change.Disabled:
+		return "disabled in the directory, which counts as missing [L6]"
+	}
+	return "no longer selected from " + o.Source
+}
+
+// name is what the entry's user is called, or the entry itself.
+func (e *entry) name() string {
+	switch {
+	case e.unit != nil && e.unit.old != nil:
+		return nameOf(e.unit.old)
+	case e.linked != nil:
+		return nameOf(e.linked)
+	}
+	return e.change.Text[store.UserName]
 }
 
 func (u *unit) noted(what string) string {

@@ -42,10 +42,14 @@ func groupText(group []*entry) string {
 	return strings.Join(names, " and ")
 }
 
-func claimText(c store.Claim) string {
+// claimText names a value that the unit wants.
+func (u *unit) claimText(c store.Claim) string {
 	switch c.Space {
 	case store.Names:
-		return fmt.Sprintf("user name or alias %q", c.Value)
+		if store.Fold(nameOf(u.new)) == c.Value {
+			return fmt.Sprintf("user name %q", c.Value)
+		}
+		return fmt.Sprintf("alias %q", c.Value)
 	case store.PersonalNumbers:
 		return fmt.Sprintf("personal number %q", c.Value)
 	case store.CardNumbers:
