@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/user"
 	"strings"
@@ -82,7 +81,7 @@ func (a *app) log(c config.Log) zerolog.Logger {
 	if a.verbose {
 		level = zerolog.DebugLevel
 	}
-	var w io.Writer = a.stderr
+	w := a.stderr
 	if c.Format == "text" || c.Format == "auto" && a.terminal {
 		w = zerolog.ConsoleWriter{Out: a.stderr, TimeFormat: time.TimeOnly, NoColor: !a.terminal || os.Getenv("NO_COLOR") != ""}
 	}

@@ -16,6 +16,7 @@ type progress struct {
 	every time.Duration
 	last  time.Time
 	drawn bool
+	begun pipeline.Progress // the first of the present stage
 }
 
 func (a *app) progress() *progress {
@@ -31,15 +32,18 @@ func (a *app) progress() *progress {
 
 // update shows where the run is, unless that was shown a moment ago.
 func (p *progress) update(now pipeline.Progress) {
+	if now.Stage != p.begun.Stage {
+		p.begun = now
+	}
 	if time.Since(p.last) < p.every {
 		return
 	}
 	p.last, p.drawn = time.Now(), true
 	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", state(now, true))
+		fmt.Fprintf(p.w, "\r\x1b[K%s", state(p.begun, now, true))
 		return
 	}
-	fmt.Fprintln(p.w, state(now, false))
+	fmt.Fprintln(p.w, state(p.begun, now, false))
 }
 
 // end takes the bar away.
@@ -50,27 +54,38 @@ func (p *progress) end() {
 	p.drawn = false
 }
 
-// state is the run in a line: "people: reading 12,400, 3,100/s".
-func state(p pipeline.Progress, bar bool) string {
-	done, verb := p.Read, "reading"
-	if p.Applied > 0 {
-		done, verb = p.Applied, "applying"
+// state is the run in a line: "people: reading 12,400, 3,100/s". begun is where its stage began.
+func state(begun, now pipeline.Progress, bar bool) string {
+	done, total := extent(now)
+	text := fmt.Sprintf("%s: %s %s", now.Source, now.Stage, thousands(done))
+	if total > 0 {
+		text += " of " + thousands(total)
 	}
-	text := fmt.Sprintf("%s: %s %s", p.Source, verb, thousands(done))
-	if p.Total > 0 {
-		text = fmt.Sprintf("%s: %s %s of %s", p.Source, verb, thousands(done), thousands(p.Total))
+	before, _ := extent(begun)
+	rate := float64(done-before) / (now.Seconds - begun.Seconds)
+	if now.Seconds <= begun.Seconds || done <= before {
+		return text
 	}
-	if p.Seconds > 0 {
-		text += fmt.Sprintf(", %s/s", thousands(int(float64(p.Read)/p.Seconds)))
-	}
-	if p.Total > 0 && done > 0 && done <= p.Total {
-		left := p.Seconds / float64(done) * float64(p.Total-done)
-		text += fmt.Sprintf(", %s left", time.Duration(left*float64(time.Second)).Round(time.Second))
+	text += fmt.Sprintf(", %s/s", thousands(int(rate)))
+	if done <= total {
+		left := time.Duration(float64(total-done) / rate * float64(time.Second))
+		text += fmt.Sprintf(", %s left", left.Round(time.Second))
 		if bar {
-			text = gauge(done, p.Total) + " " + text
+			text = gauge(done, total) + " " + text
 		}
 	}
 	return text
+}
+
+// extent is how much of a stage is done, and of how much where that is known.
+func extent(p pipeline.Progress) (done, total int) {
+	switch p.Stage {
+	case "reading":
+		return p.Read, p.Total
+	case "mapping":
+		return p.Mapped, p.Published
+	}
+	return p.Applied, p.Total
 }
 
 const gaugeWidth = 24
