@@ -14,7 +14,7 @@ type source struct {
 	config Config
 	wanted []string
 	// known is what Present has read, of the file with these marks.
-	known index
+	known *index
 	marks fs.FileInfo
 }
 
@@ -26,7 +26,7 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	if since != nil {
 		return connectors.Outcome{}, fmt.Errorf("read %s: a file is read as a whole: %w", s.config.Path, connectors.ErrCheckpointExpired)
 	}
-	f, err := openFile(s.config, s.wanted)
+	f, err := openFile(ctx, s.config, s.wanted)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
@@ -63,7 +63,7 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.config.Path, err)
 	}
-	f, err := openFile(s.config, s.wanted)
+	f, err := openFile(ctx, s.config, s.wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("check %s: %w", s.config.Path, err)
 	}
-	f, err := openFile(s.config, s.wanted)
+	f, err := openFile(ctx, s.config, s.wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,8 @@ func (j *judge) raggedRow(r *rows, what string) error {
 		return j.breaksOff(r, what)
 	case r.first != r.line:
 		return j.refuse(r, what+", in a row over several lines", "Try to look at the quotation marks of those lines.")
+	case len(r.cells) <= max(j.ownKey, j.externalID, j.userNames):
+		return j.refuse(r, what+", so that the key may be missing", "Try to fill the row up with delimiters.")
 	case j.nearSecret(j.externalID, shift) || j.nearSecret(j.userNames, shift) || j.nearSecret(j.ownKey, shift):
 		return j.refuse(r, what+", so that a password or PIN may stand in the place of the key", "Try to put cells with a delimiter in them in quotation marks.")
 	}

@@ -234,6 +234,8 @@ func TestV5(t *testing.T) {
 		{"a key with a zero byte", csv.Config{}, header + "Al,a\x00l,y\n", connectors.ErrIncomplete, "people.csv:2: the key column USERNAME_ALIASES holds a zero byte" + lost},
 		{"a password may stand in the key's place", csv.Config{}, "FULLNAME,PWD,EXTID\nSmith, John,hunter2,7\n", connectors.ErrIncomplete,
 			"people.csv:2: 4 cells where 3 are expected, so that a password or PIN may stand in the place of the key" + lost},
+		{"a key that may be missing", csv.Config{}, "USERNAME_ALIASES,NOTES,EXTID\nal,x,1\nbob,y\ncyd,z,3\n", connectors.ErrIncomplete,
+			"people.csv:3: 2 cells where 3 are expected, so that the key may be missing" + lost},
 		{"one column", csv.Config{}, "FULLNAME^USERNAME_ALIASES\nAl^al\n", connectors.ErrScope,
 			`people.csv:1: one column only ("FULLNAME^USERNAME_ALIASES") with the delimiter ",": configured scope does not exist`},
 		{"wrong delimiter", csv.Config{Delimiter: "tab"}, header + "Al,al,x\n", connectors.ErrScope,
@@ -279,9 +281,10 @@ func TestDenied(t *testing.T) {
 // TestPresentFindsMovedKeys keeps the person whose cells moved under other columns from being absent.
 func TestPresentFindsMovedKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "people.csv")
-	replace(t, path, "FULLNAME,USERNAME_ALIASES,EXTID\nSmith, John,JSmith,7\nBob,bob,\n")
+	replace(t, path, "FULLNAME,USERNAME_ALIASES,EXTID\nSmith, John,JSmith,7\nBob,bob,\nEve,e\\,ve,a,8\n")
 	c := open(t, csv.Config{Path: path})
-	want := map[string]bool{"name:jsmith": true, "ext:7": true, "name:bob": true, "name:eve": false, "ext:bob": false}
+	want := map[string]bool{"name:jsmith": true, "ext:7": true, "name:bob": true, "ext:a,8": true, "name:e,ve": true,
+		"name:jsmiths": false, "ext:bob": false, "": false, "ext:": false}
 	var keys []string
 	for key := range want {
 		keys = append(keys, key)
