@@ -176,13 +176,13 @@ func (a *applier) release(tx *store.Tx, value []byte) error {
 
 // write copies one verdict: the user with his indexes, the revision, the origin.
 func (a *applier) write(tx *store.Tx, value []byte) error {
-	var v policy.Verdict
-	if err := policy.DecodeVerdict(value, &v); err != nil {
+	v, err := policy.DecodeVerdict(value)
+	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}
 	a.report.applied.Add(1)
 	if v.User != nil {
-		if err := a.writeUser(tx, &v); err != nil {
+		if err := a.writeUser(tx, v); err != nil {
 			return err
 		}
 	}

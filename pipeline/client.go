@@ -72,7 +72,22 @@ func (c *Client) Follow(ctx context.Context, source, job string, progress func(P
 	if err != nil {
 		return store.Run{}, err
 	}
+	c.awaitReleased(ctx, source, job)
 	return *run, nil
+}
+
+// awaitReleased waits until the worker has put the job away, so that the next one is not refused.
+func (c *Client) awaitReleased(ctx context.Context, source, job string) {
+	for range 200 {
+		if busy, err := c.Busy(ctx, source); err != nil || busy != job {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // Busy returns the job that a source is busy with, "" for none.
@@ -333,10 +348,10 @@ func (w *runWatch) wait(ctx context.Context) (*store.Run, error) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		case <-w.done:
 			return w.result, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		case <-tick.C:
 			run, err := w.ask(ctx)
 			if err != nil && !errors.Is(err, ErrNoServer) && ctx.Err() == nil {

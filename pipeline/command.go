@@ -179,9 +179,11 @@ func (w *waiters) wait(sequence uint64) <-chan struct{} {
 func (w *waiters) done(sequence uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.handled = sequence
-	if c := w.channels[sequence]; c != nil {
-		close(c)
-		delete(w.channels, sequence)
+	w.handled = max(w.handled, sequence)
+	for waited, c := range w.channels {
+		if waited <= w.handled {
+			close(c)
+			delete(w.channels, waited)
+		}
 	}
 }

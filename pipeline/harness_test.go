@@ -27,6 +27,7 @@ type company struct {
 	config pipeline.Config
 	node   *pipeline.Node
 	client *pipeline.Client
+	alive  context.Context // done with the reason when a stage fails
 }
 
 // newCompany prepares a pipeline with a source named "people" that reads the given configuration.
@@ -63,6 +64,9 @@ func (c *company) start() *company {
 		c.t.Fatal(err)
 	}
 	c.node, c.client = node, node.Client()
+	alive, die := context.WithCancelCause(context.Background())
+	c.alive = alive
+	go func() { die(node.Wait()) }()
 	return c
 }
 
@@ -83,7 +87,7 @@ func (c *company) stop() {
 func (c *company) sync(o ...pipeline.SyncOptions) store.Run {
 	c.t.Helper()
 	o = append(o, pipeline.SyncOptions{})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.alive, time.Minute)
 	defer cancel()
 	job, err := c.client.Sync(ctx, "people", o[0])
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/pipeline"
+	"rollcall/store"
 )
 
 // killedDir is the environment variable that makes this test binary a process to be killed: a pipeline on that directory
@@ -81,7 +82,10 @@ func syncToEnd(ctx context.Context, c *pipeline.Client) error {
 	for {
 		job, err := c.Sync(ctx, "people", pipeline.SyncOptions{})
 		if err == nil {
-			_, err = c.Follow(ctx, "people", job, nil)
+			run, err := c.Follow(ctx, "people", job, nil)
+			if err == nil && run.State != store.Applied {
+				err = fmt.Errorf("run %d is %s: %s", run.Number, run.State, run.Reason)
+			}
 			return err
 		}
 		if ctx.Err() != nil {
@@ -106,7 +110,7 @@ func TestKilledAtRandom(t *testing.T) {
 	chance := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
 	killed := 0
 	for round := range rounds {
-		if killAt(t, disturbed, round, time.Duration(20+chance.IntN(250))*time.Millisecond) {
+		if killAt(t, disturbed, round, time.Duration(20+chance.IntN(600))*time.Millisecond) {
 			killed++
 		}
 		if round%10 == 9 { // let one through, and one on the calm side

@@ -36,6 +36,9 @@ func (n *normalizer) run(ctx context.Context) error {
 		Durable: normalizerConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
 		MaxAckPending: 20 * normalizeBatch,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("take records: %w", err)
 	}

@@ -75,12 +75,12 @@ func (s *service) plan(_ context.Context, q planRequest) (page planPage, err err
 				page.More = true
 				return store.ErrStop
 			}
-			var v policy.Verdict
-			if err := policy.DecodeVerdict(value, &v); err != nil {
+			v, err := policy.DecodeVerdict(value)
+			if err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
 			page.After = append(page.After[:0], key...)
-			if e, worth := planEntry(&v); worth {
+			if e, worth := planEntry(v); worth {
 				page.Entries = append(page.Entries, e)
 			}
 			return nil

@@ -24,19 +24,21 @@ func TestOnePersonsWay(t *testing.T) {
 	c := newCompany(t, dir).start()
 
 	c.applied("read 1, created 1")
+	dir.person("bob")
+	c.applied("read 2, unchanged 1, created 1")
 	dir.set("alice", "phone", "+420 2")
-	c.applied("read 1, updated 1")
+	c.applied("read 2, unchanged 1, updated 1")
 	dir.set("alice", "uid", "alice.novak")
-	c.applied("read 1, updated 1")
+	c.applied("read 2, unchanged 1, updated 1")
 	if u := c.user("alice.novak"); u.Text[store.Phone] != "+420 2" {
 		t.Errorf("phone is %q", u.Text[store.Phone])
 	}
 	dir.remove("alice")
-	c.applied("read 1, deletions 1, deactivated 1")
+	c.applied("read 2, unchanged 1, deletions 1, deactivated 1")
 	dir.person("alice", "uid", "alice.novak", "phone", "+420 2", "card", "0A1B2C3D", "number", "100")
-	c.applied("read 1, reactivated 1")
+	c.applied("read 2, unchanged 1, reactivated 1")
 
-	want := []string{"created alice", "updated alice", "updated alice.novak", "deactivated alice.novak", "reactivated alice.novak"}
+	want := []string{"created alice", "created bob", "updated alice", "updated alice.novak", "deactivated alice.novak", "reactivated alice.novak"}
 	if got := c.events(0); !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}

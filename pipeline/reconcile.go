@@ -30,23 +30,28 @@ type reconciler struct {
 
 // run resumes what a crash interrupted and then follows LOG.
 func (r *reconciler) run(ctx context.Context) error {
-	if err := r.anchor(ctx); err != nil {
-		return err
+	err := r.anchor(ctx)
+	if err == nil {
+		err = r.resume(ctx)
 	}
-	if err := r.resume(ctx); err != nil {
-		return err
+	if err == nil {
+		err = r.follow(ctx)
 	}
-	var position store.Position
-	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
-		return err
-	}
-	err := r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
-		return r.take(ctx, msg)
-	})
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+func (r *reconciler) follow(ctx context.Context) error {
+	var position store.Position
+	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
+		return err
+	}
+	r.waiters.done(position.Sequence)
+	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
+		return r.take(ctx, msg)
+	})
 }
 
 // take handles one message of LOG. The position moves in the same transaction as the message's effect.

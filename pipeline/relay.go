@@ -178,7 +178,7 @@ func withChain(r store.Revision) []byte {
 }
 
 func (r *relay) pendingResults() (results []store.Result, err error) {
-	err = r.db.View(func(tx *store.Tx) (err error) { results, err = tx.Results(100); return err })
+	err = r.db.View(func(tx *store.Tx) (err error) { results, err = tx.Results(0, 100); return err })
 	return results, err
 }
 

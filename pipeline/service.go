@@ -227,6 +227,9 @@ func (s *service) sync(ctx context.Context, job Job) (string, error) {
 }
 
 func (s *service) cancel(ctx context.Context, q decisionRequest) (*store.Run, error) {
+	if err := s.catchUp(ctx); err != nil {
+		return nil, err
+	}
 	var open []*store.Run
 	err := s.db.View(func(tx *store.Tx) (err error) { open, err = openRuns(tx, q.Source); return err })
 	if err != nil {
@@ -245,12 +248,25 @@ func (s *service) cancel(ctx context.Context, q decisionRequest) (*store.Run, er
 	return run, err
 }
 
+// catchUp waits until all that stands in the log now was handled.
+func (s *service) catchUp(ctx context.Context) error {
+	end, err := lastSequence(ctx, s.bus, events.LogStream)
+	if err != nil {
+		return err
+	}
+	return s.awaitHandled(ctx, end)
+}
+
 // say puts a command into the log and waits until it was carried out.
 func (s *service) say(ctx context.Context, kind string, c command) error {
 	sequence, err := appendLog(ctx, s.bus, events.CommandSubject(kind), "", c)
 	if err != nil {
 		return err
 	}
+	return s.awaitHandled(ctx, sequence)
+}
+
+func (s *service) awaitHandled(ctx context.Context, sequence uint64) error {
 	select {
 	case <-s.reconciler.waiters.wait(sequence):
 		return nil

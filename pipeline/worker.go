@@ -45,6 +45,9 @@ func (w *worker) run(ctx context.Context) error {
 	consumer, err := w.bus.JetStream.CreateOrUpdateConsumer(ctx, events.JobsStream, jetstream.ConsumerConfig{
 		Durable: jobsConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("take jobs: %w", err)
 	}
@@ -91,7 +94,9 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 		_ = msg.NakWithDelay(time.Second)
 		return
 	}
-	if err := msg.DoubleAck(ctx); err != nil && ctx.Err() == nil {
+	acking, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if err := msg.DoubleAck(acking); err != nil {
 		w.log.Warn().Err(err).Str("source", job.Source).Msg("job was done but not acknowledged")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // maxPayload admits a group of 100,000 members in one message.
@@ -99,11 +100,15 @@ func (o Options) server(c Credentials) (*server.Options, error) {
 	if err != nil || u.Port() == "" {
 		return nil, fmt.Errorf("nats.listen %q: want host:port", o.Listen)
 	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(c.Password), bcrypt.MinCost) // the password is random: the cost protects nothing
+	if err != nil {
+		return nil, err
+	}
 	options := &server.Options{
 		ServerName: "rollcall", Host: u.Hostname(), NoSigs: true, NoLog: false,
 		JetStream: true, StoreDir: filepath.Join(o.Dir, "streams"), SyncAlways: true, DisableJetStreamBanner: true,
 		JetStreamMaxStore: 1 << 42, JetStreamMaxMemory: 256 << 20, MaxPayload: maxPayload,
-		Username: c.User, Password: c.Password,
+		Username: c.User, Password: string(hash),
 	}
 	if _, err := fmt.Sscanf(u.Port(), "%d", &options.Port); err != nil {
 		return nil, fmt.Errorf("nats.listen %q: %w", o.Listen, err)
