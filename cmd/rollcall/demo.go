@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -140,11 +141,12 @@ func (d *demonstration) again(ctx context.Context) error {
 
 // sync runs the source to its end; what is not applied is an error here.
 func (d *demonstration) sync(ctx context.Context) (store.Run, error) {
+	begun := time.Now()
 	run, err := d.syncOne(ctx, d.client, "people", pipeline.SyncOptions{Actor: actor()})
 	if err != nil {
 		return run, err
 	}
-	if err := d.result(ctx, d.client, run); err != nil {
+	if err := d.result(ctx, d.client, run, time.Since(begun)); err != nil {
 		return run, err
 	}
 	if code := runCode(run, false); code != exitDone {
