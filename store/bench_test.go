@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +31,10 @@ func BenchmarkFirstLoad(b *testing.B) {
 }
 
 func load(b *testing.B, people []person, batch int) {
+	var before, after syscall.Rusage
+	var gen time.Duration
 	for b.Loop() {
+		syscall.Getrusage(0, &before)
 		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{NoSync: os.Getenv("NOSYNC") != ""})
 		for part := range slices.Chunk(people, batch) {
 			update(b, db, func(tx *store.Tx) error { return putAll(tx, part) })
@@ -43,6 +47,9 @@ func load(b *testing.B, people []person, batch int) {
 		if err := db.Close(); err != nil {
 			b.Fatal(err)
 		}
+		syscall.Getrusage(0, &after)
+		cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+		b.ReportMetric(float64(cpu-gen)/1e5/1e3, "cpuus/user")
 	}
 	b.ReportMetric(float64(len(people)*b.N)/b.Elapsed().Seconds(), "users/s")
 }
