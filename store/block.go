@@ -14,7 +14,7 @@ type blockSize struct {
 }
 
 // blockSizeMeasured is what BenchmarkFirstLoad likes best.
-var blockSizeMeasured = blockSize{limit: 1 << 17, worth: 1 << 9, drain: 1 << 12}
+var blockSizeMeasured = blockSize{limit: 1 << 16, worth: 1 << 9, drain: 1 << 12}
 
 var errBadBlock = errors.New("is no block of an index")
 
@@ -137,15 +137,17 @@ func (c cut) sweep(b block) []byte {
 
 // builder makes a block from parts of another one and new entries, in order.
 type builder struct {
-	entries []byte
-	ends    []byte
+	value []byte
+	head  int // where the entries begin in value
+	ends  []byte
 }
 
-func newBuilder(old block, more int) *builder {
-	return &builder{
-		entries: make([]byte, 0, len(old.entries)+48*more),
-		ends:    make([]byte, 0, len(old.ends)+4*more),
-	}
+func newBuilder(sweep []byte, old block, more int) *builder {
+	b := &builder{head: 8 + len(sweep), ends: make([]byte, 0, len(old.ends)+4*more)}
+	b.value = make([]byte, 8, b.head+len(old.entries)+48*more+cap(b.ends))
+	binary.LittleEndian.PutUint32(b.value[4:], uint32(len(sweep)))
+	b.value = append(b.value, sweep...)
+	return b
 }
 
 // copy adds a range of a block except what is cut from it.
@@ -158,22 +160,20 @@ func (b *builder) copyAll(old block, from, to int) {
 	if from >= to {
 		return
 	}
-	shift := len(b.entries) - old.start(from)
-	b.entries = append(b.entries, old.entries[old.start(from):old.end(to-1)]...)
+	shift := len(b.value) - b.head - old.start(from)
+	b.value = append(b.value, old.entries[old.start(from):old.end(to-1)]...)
 	for i := from; i < to; i++ {
 		b.ends = binary.LittleEndian.AppendUint32(b.ends, uint32(old.end(i)+shift))
 	}
 }
 
 func (b *builder) add(key string, n uint64) {
-	b.entries = append(binary.LittleEndian.AppendUint64(b.entries, n), key...)
-	b.ends = binary.LittleEndian.AppendUint32(b.ends, uint32(len(b.entries)))
+	b.value = append(binary.LittleEndian.AppendUint64(b.value, n), key...)
+	b.ends = binary.LittleEndian.AppendUint32(b.ends, uint32(len(b.value)-b.head))
 }
 
-func (b *builder) encode(sweep []byte) []byte {
-	value := make([]byte, 0, 8+len(sweep)+len(b.entries)+len(b.ends))
-	value = binary.LittleEndian.AppendUint32(value, uint32(len(b.ends)/4))
-	value = binary.LittleEndian.AppendUint32(value, uint32(len(sweep)))
-	value = append(value, sweep...)
-	return append(append(value, b.entries...), b.ends...)
+// finish returns the block's bytes. The builder is of no use after that.
+func (b *builder) finish() []byte {
+	binary.LittleEndian.PutUint32(b.value, uint32(len(b.ends)/4))
+	return append(b.value, b.ends...)
 }

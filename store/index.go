@@ -122,7 +122,7 @@ func (x *index) writeThrough() error {
 
 // renew returns the block without a part, with the transaction's changes.
 func (x *index) renew(c cut) []byte {
-	old, b := x.block, newBuilder(x.block, len(x.held))
+	old, b := x.block, newBuilder(c.sweep(x.block), x.block, len(x.held))
 	next := 0
 	for _, key := range slices.Sorted(maps.Keys(x.held)) {
 		i := old.seek(next, key)
@@ -133,7 +133,7 @@ func (x *index) renew(c cut) []byte {
 		}
 	}
 	b.copy(old, c, next, old.count)
-	return b.encode(c.sweep(old))
+	return b.finish()
 }
 
 func (x *index) setBlock(value []byte) (err error) {

@@ -82,10 +82,10 @@ func FuzzBlock(f *testing.F) {
 }
 
 func smallBlock() []byte {
-	b := newBuilder(block{}, 2)
+	b := newBuilder([]byte("b"), block{}, 2)
 	b.add("a", 1)
 	b.add("c", 2)
-	return b.encode([]byte("b"))
+	return b.finish()
 }
 
 func openIndexed(t *rapid.T, path string) *bolt.DB {
