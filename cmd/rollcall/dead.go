@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,13 +112,14 @@ func (a *app) retryDead() *cobra.Command {
 
 // retryOne asks for the run and follows it to its end.
 func (a *app) retryOne(ctx context.Context, client *pipeline.Client, id uint64) error {
+	begun := time.Now()
 	source, job, err := client.RetryDead(ctx, id, actor())
 	if err != nil {
 		return err
 	}
 	run, err := a.follow(ctx, client, source, job)
 	if err == nil {
-		err = a.result(ctx, client, run)
+		err = a.result(ctx, client, run, time.Since(begun))
 	}
 	if code := runCode(run, false); err == nil && code != exitDone {
 		return &exit{code: code}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -140,11 +141,12 @@ func (d *demonstration) again(ctx context.Context) error {
 
 // sync runs the source to its end; what is not applied is an error here.
 func (d *demonstration) sync(ctx context.Context) (store.Run, error) {
+	begun := time.Now()
 	run, err := d.syncOne(ctx, d.client, "people", pipeline.SyncOptions{Actor: actor()})
 	if err != nil {
 		return run, err
 	}
-	if err := d.result(ctx, d.client, run); err != nil {
+	if err := d.result(ctx, d.client, run, time.Since(begun)); err != nil {
 		return run, err
 	}
 	if code := runCode(run, false); code != exitDone {
@@ -204,8 +206,16 @@ func (d *demonstration) where(c *config.Config) {
 	_ = t.end()
 	d.head("What to try")
 	d.say("  Change %s as you like and run the same command again: the changes come out as events.\n", d.file("people.csv"))
-	flag := "-c " + d.file("rollcall.yaml")
-	d.say("  rollcall %s users show alice\n  rollcall %s sync --dry-run\n  rollcall %s serve\n", flag, flag, flag)
+	command := program() + " -c " + d.file("rollcall.yaml")
+	d.say("  %s users show alice\n  %s sync --dry-run\n  %s serve\n", command, command, command)
+}
+
+// program is how this program was called.
+func program() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/rollcall"
+	}
+	return os.Args[0]
 }
 
 func (d *demonstration) head(format string, args ...any) { d.say("\n"+format+"\n", args...) }

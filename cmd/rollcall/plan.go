@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -114,11 +115,12 @@ func (a *app) decision(cmd *cobra.Command, decide func(c *pipeline.Client, ctx c
 	cmd.ValidArgsFunction = a.completeSource
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.client(cmd, args[0], func(ctx context.Context, client *pipeline.Client) error {
+			begun := time.Now()
 			run, err := decide(client, ctx, args[0], args[1], actor())
 			if err != nil {
 				return err
 			}
-			return a.decided(ctx, client, run)
+			return a.decided(ctx, client, run, time.Since(begun))
 		})
 	}
 	return a.jsonFlag(cmd)
@@ -138,7 +140,7 @@ func (a *app) cancel() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.decided(ctx, client, run)
+				return a.decided(ctx, client, run, 0)
 			})
 		},
 	}
@@ -146,8 +148,8 @@ func (a *app) cancel() *cobra.Command {
 }
 
 // decided prints a run that a person decided on; being cancelled is what was asked for here.
-func (a *app) decided(ctx context.Context, client *pipeline.Client, run store.Run) error {
-	if err := a.result(ctx, client, run); err != nil {
+func (a *app) decided(ctx context.Context, client *pipeline.Client, run store.Run, took time.Duration) error {
+	if err := a.result(ctx, client, run, took); err != nil {
 		return err
 	}
 	if run.State == store.Held {

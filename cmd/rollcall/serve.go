@@ -42,7 +42,10 @@ func (a *app) serve() *cobra.Command {
 			if err := node.Announce(); err != nil {
 				return errors.Join(err, node.Stop())
 			}
-			return a.until(cmd.Context(), node)
+			log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
+			err = a.until(cmd.Context(), node)
+			log.Info().Err(err).Msg("rollcall stopped")
+			return err
 		},
 	}
 	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))

@@ -81,9 +81,10 @@ func chosen(c *config.Config, args []string) ([]string, error) {
 func (a *app) syncAll(ctx context.Context, client *pipeline.Client, names []string, o pipeline.SyncOptions, check bool) error {
 	worst := exitDone
 	for _, name := range names {
+		begun := time.Now()
 		run, err := a.syncOne(ctx, client, name, o)
 		if err == nil {
-			err = a.result(ctx, client, run)
+			err = a.result(ctx, client, run, time.Since(begun))
 		}
 		if err != nil {
 			a.complain(err)
@@ -137,8 +138,9 @@ func (a *app) cancelRun(ctx context.Context, client *pipeline.Client, name, job 
 	return run, nil
 }
 
-// result prints what became of a run.
-func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run) error {
+// result prints what became of a run. took is how long a person waited for it, which includes the applying that
+// run.Seconds, by the log's clock, does not.
+func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run, took time.Duration) error {
 	if a.json {
 		if run.DryRun {
 			return a.planJSON(ctx, client, run.Source, run.Number)
@@ -153,7 +155,7 @@ func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run
 	if run.State == store.Failed {
 		return failure(run)
 	}
-	a.say("%s\n", plain(summary(run)))
+	a.say("%s\n", plain(summary(run, took)))
 	if run.State == store.Held {
 		a.say("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))
 	}
@@ -195,7 +197,7 @@ func changes(run store.Run) int {
 }
 
 // summary is a run in a line.
-func summary(run store.Run) string {
+func summary(run store.Run, took time.Duration) string {
 	switch run.State {
 	case store.Held:
 		return fmt.Sprintf("%s: held: %s; nothing was changed", run.Source, run.Reason)
@@ -214,7 +216,7 @@ func summary(run store.Run) string {
 	if changes(run) == 0 {
 		return run.Source + ": nothing to do" + beside(run)
 	}
-	return fmt.Sprintf("%s: %s in %s", run.Source, counts(run), seconds(run.Seconds))
+	return fmt.Sprintf("%s: %s in %s", run.Source, counts(run), seconds(took.Seconds()))
 }
 
 func counts(run store.Run) string {

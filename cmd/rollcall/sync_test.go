@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"rollcall/store"
 )
@@ -42,21 +43,22 @@ func TestRunCode(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	for _, c := range []struct {
-		run  store.Run
-		want string
+		run     store.Run
+		seconds float64
+		want    string
 	}{
-		{store.Run{State: store.Applied, Created: 3, Updated: 1, Unchanged: 1204, Seconds: 2.14}, "people: 3 created, 1 updated, 0 deactivated, 1204 unchanged in 2.1s"},
-		{store.Run{State: store.Applied, Unchanged: 1204}, "people: nothing to do"},
-		{store.Run{State: store.Applied, Unchanged: 9, Conflicts: 2, Warnings: 1}, "people: nothing to do, 2 in conflict, 1 warning"},
-		{store.Run{State: store.Applied, Reactivated: 1, Rejected: 2, Warnings: 3, Seconds: 0.041},
+		{store.Run{State: store.Applied, Created: 3, Updated: 1, Unchanged: 1204}, 2.14, "people: 3 created, 1 updated, 0 deactivated, 1204 unchanged in 2.1s"},
+		{store.Run{State: store.Applied, Unchanged: 1204}, 0, "people: nothing to do"},
+		{store.Run{State: store.Applied, Unchanged: 9, Conflicts: 2, Warnings: 1}, 0, "people: nothing to do, 2 in conflict, 1 warning"},
+		{store.Run{State: store.Applied, Reactivated: 1, Rejected: 2, Warnings: 3}, 0.041,
 			"people: 0 created, 0 updated, 0 deactivated, 0 unchanged, 1 reactivated, 2 rejected, 3 warnings in 0.04s"},
-		{store.Run{State: store.Applied, Created: 500000, Seconds: 133.4}, "people: 500000 created, 0 updated, 0 deactivated, 0 unchanged in 2m13s"},
-		{store.Run{State: store.Planned, Deactivated: 2, Reason: "too many"}, "people: would be: 0 created, 0 updated, 2 deactivated, 0 unchanged; would be held: too many"},
-		{store.Run{State: store.Held, Reason: "too many"}, "people: held: too many; nothing was changed"},
-		{store.Run{State: store.Cancelled}, "people: cancelled"},
+		{store.Run{State: store.Applied, Created: 500000}, 133.4, "people: 500000 created, 0 updated, 0 deactivated, 0 unchanged in 2m13s"},
+		{store.Run{State: store.Planned, Deactivated: 2, Reason: "too many"}, 0, "people: would be: 0 created, 0 updated, 2 deactivated, 0 unchanged; would be held: too many"},
+		{store.Run{State: store.Held, Reason: "too many"}, 0, "people: held: too many; nothing was changed"},
+		{store.Run{State: store.Cancelled}, 0, "people: cancelled"},
 	} {
 		c.run.Source = "people"
-		if got := summary(c.run); got != c.want {
+		if got := summary(c.run, time.Duration(c.seconds*float64(time.Second))); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
