@@ -51,6 +51,9 @@ func (s *source) connectTo(ctx context.Context, server string) (*session, error)
 		return nil, err
 	}
 	conn, err := s.dial(ctx, u)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, unreachable(server, err)
 	}
