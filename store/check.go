@@ -33,16 +33,19 @@ func (db *DB) Check() error {
 type checker struct {
 	tx      *Tx
 	found   []error
-	claims  int
-	links   int
+	index   *index
+	number  uint64 // of the user who is looked at
+	claims  int    // found in the index
 	tallies map[string]tally
 }
 
 func (c *checker) check() error {
 	c.pages()
-	if len(c.found) == 0 {
+	var err error
+	c.index, err = c.tx.claims()
+	if c.failed(err); len(c.found) == 0 {
 		c.users()
-		c.index()
+		c.strangers()
 		c.released()
 		c.origins()
 		c.counters()
@@ -81,8 +84,11 @@ func (c *checker) users() {
 			c.failed(err)
 			return nil
 		}
-		if u.ID != string(key) {
-			c.violated("user %s: lies under key %s", u.ID, keyText(key))
+		c.number = parseNumber(key)
+		if n, err := c.index.get(idKey(u.ID)); err != nil || n != c.number {
+			c.violated("user %s: lies under number %d, the index says %d (%v)", u.ID, c.number, n, err)
+		} else {
+			c.claims++
 		}
 		c.user(&u)
 		return nil
@@ -145,15 +151,16 @@ func (c *checker) userClaims(u *User) {
 	released := c.tx.released(u.ID)
 	for _, claim := range Claims(u) {
 		key := claimKey(claim)
-		holder := string(c.tx.table(claimsBucket).get(key))
+		holder, err := c.index.get(key)
+		c.failed(err)
 		isReleased := slices.ContainsFunc(released, equal(key))
 		switch {
-		case holder == u.ID && !isReleased:
+		case holder == c.number && !isReleased:
 			c.claims++
-		case holder == u.ID:
-			c.violated("user %s: holds and has released a %s", u.ID, claim.Space)
+		case holder == c.number:
+			c.violated("user %s: holds and has released %s", u.ID, claimText(key))
 		case !isReleased:
-			c.violated("user %s: %s in the index of claims belongs to %q", u.ID, claimText(key), holder)
+			c.violated("user %s: %s belongs to user number %d in the index", u.ID, claimText(key), holder)
 		}
 	}
 }
@@ -168,23 +175,20 @@ func (c *checker) userOrigins(u *User) {
 		if err == nil && (o == nil || o.User != u.ID) {
 			c.violated("user %s: origin %s of %s is missing or linked to another user", u.ID, ref.Key, ref.Source)
 		}
-		c.links++
 	}
 }
 
-// index names the entries without a user when there are more entries than claims.
-func (c *checker) index() {
+// strangers names the index's entries that no user claims, when there are more entries than claims.
+func (c *checker) strangers() {
 	entries := 0
-	count := func(_, _ []byte) error { entries++; return nil }
-	c.failed(c.tx.table(claimsBucket).each(nil, count))
+	c.failed(c.index.each(nil, func(_ []byte, _ uint64) error { entries++; return nil }))
 	if entries == c.claims {
 		return
 	}
-	c.failed(c.tx.table(claimsBucket).each(nil, func(key, id []byte) error {
-		u, err := c.tx.User(string(id))
-		c.failed(err)
-		if err == nil && !claimsKey(u, key) {
-			c.violated("index of claims: %s belongs to %q, who does not claim it", claimText(key), id)
+	c.failed(c.index.each(nil, func(key []byte, n uint64) error {
+		u, err := c.tx.numbered(n)
+		if err != nil || !claimsKey(u, key) {
+			c.violated("index of claims: %s belongs to user number %d, who does not claim it (%v)", claimText(key), n, err)
 		}
 		return nil
 	}))
@@ -278,7 +282,9 @@ func (c *checker) counters() {
 		return nil
 	}))
 	for _, source := range slices.Sorted(maps.Keys(c.tallies)) {
-		c.violated("counters of source %q are missing", source)
+		if c.tallies[source] != (tally{}) {
+			c.violated("counters of source %q are missing", source)
+		}
 	}
 }
 
@@ -347,6 +353,9 @@ func (c *checker) count(source string, all int, active bool) {
 
 // claimsKey reports whether u claims the value of an index key.
 func claimsKey(u *User, key []byte) bool {
+	if u != nil && string(idKey(u.ID)) == string(key) {
+		return true
+	}
 	return u != nil && slices.ContainsFunc(Claims(u), func(c Claim) bool {
 		return string(claimKey(c)) == string(key)
 	})
@@ -357,8 +366,11 @@ func claimText(key []byte) string {
 	if len(key) == 0 {
 		return "nothing"
 	}
-	if Space(key[0]) == PINHashes {
+	switch Space(key[0]) {
+	case PINHashes:
 		return "a PIN"
+	case ids:
+		return fmt.Sprintf("the id %q", key[1:])
 	}
 	return fmt.Sprintf("%s %q", Space(key[0]), key[1:])
 }

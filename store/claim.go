@@ -36,6 +36,9 @@ func (e *TakenError) Error() string {
 // Unwrap returns [ErrTaken].
 func (e *TakenError) Unwrap() error { return ErrTaken }
 
+// ids is the space of user ids, which nobody claims.
+const ids Space = 0
+
 // String returns what a value of the space is called in messages.
 func (s Space) String() string {
 	switch s {
@@ -100,66 +103,142 @@ func (tx *Tx) Holder(c Claim) (string, error) {
 	if c.Value == "" {
 		return "", nil
 	}
-	return string(tx.table(claimsBucket).get(claimKey(c))), nil
+	index, err := tx.claims()
+	if err != nil {
+		return "", err
+	}
+	n, err := index.get(claimKey(c))
+	if err != nil || n == 0 {
+		return "", err
+	}
+	return tx.userID(n)
 }
 
 // ReleaseClaims gives up values of a user ahead of the [Tx.PutUser] that drops or takes them again,
 // so that two users can swap within a run (C5). Values that the user does not hold are passed over.
 func (tx *Tx) ReleaseClaims(userID string, claims []Claim) error {
-	index, released := tx.table(claimsBucket), tx.table(releasedBucket)
+	index, err := tx.claims()
+	if err != nil {
+		return err
+	}
+	user, err := index.get(idKey(userID))
+	if err != nil || user == 0 {
+		return err
+	}
 	for _, c := range claims {
 		key := claimKey(FoldClaim(c))
-		if string(index.get(key)) != userID {
+		if holder, err := index.get(key); err != nil {
+			return err
+		} else if holder != user {
 			continue
 		}
-		if err := errors.Join(index.delete(key), released.put(releasedKey(userID, key), []byte{})); err != nil {
+		index.delete(key)
+		tx.nothingReleased = false
+		if err := tx.table(releasedBucket).put(releasedKey(userID, key), []byte{}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// claim makes the index say that user holds what it wants and nothing else. It changes nothing when
-// another user holds any of it.
-func (tx *Tx) claim(user string, held, wanted []Claim) error {
-	index, released := tx.table(claimsBucket), tx.released(user)
-	var gains [][]byte
+// claim makes the index say that the user of that number holds what u wants and nothing else. It
+// changes nothing when another user holds any of it.
+func (tx *Tx) claim(u *User, number uint64, held, wanted []Claim) error {
+	index, err := tx.claims()
+	if err != nil {
+		return err
+	}
+	released := tx.released(u.ID)
+	gains := make([][]byte, 0, len(wanted))
 	for _, c := range wanted {
 		key := claimKey(c)
 		if containsClaim(held, c) && !slices.ContainsFunc(released, equal(key)) {
 			continue
 		}
-		holder := index.get(key)
-		if holder != nil && string(holder) != user {
-			return &TakenError{Claim: c, User: user, Holder: string(holder)}
+		if err := tx.free(index, key, c, u, number); err != nil {
+			return err
 		}
 		gains = append(gains, key)
 	}
-	for _, c := range held {
-		if key := claimKey(c); !containsClaim(wanted, c) && string(index.get(key)) == user {
-			if err := index.delete(key); err != nil {
-				return err
-			}
-		}
+	if err := drop(index, number, held, wanted); err != nil {
+		return err
 	}
 	for _, key := range gains {
-		if err := index.put(key, []byte(user)); err != nil {
-			return err
-		}
+		index.put(key, number)
 	}
 	for _, key := range released {
-		if err := tx.table(releasedBucket).delete(releasedKey(user, key)); err != nil {
+		if err := tx.table(releasedBucket).delete(releasedKey(u.ID, key)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// free fails when another user than the one of that number holds a key.
+func (tx *Tx) free(index *index, key []byte, c Claim, u *User, number uint64) error {
+	holder, err := index.get(key)
+	if err != nil || holder == 0 || holder == number {
+		return err
+	}
+	id, err := tx.userID(holder)
+	if err != nil {
+		return err
+	}
+	return &TakenError{Claim: c, User: u.ID, Holder: id}
+}
+
+// drop removes what is held and no longer wanted, unless it was released and taken meanwhile.
+func drop(index *index, number uint64, held, wanted []Claim) error {
+	for _, c := range held {
+		if containsClaim(wanted, c) {
+			continue
+		}
+		key := claimKey(c)
+		holder, err := index.get(key)
+		if err != nil {
+			return err
+		}
+		if holder == number {
+			index.delete(key)
+		}
+	}
+	return nil
+}
+
+// claims returns the index of what users hold, their ids included.
+func (tx *Tx) claims() (*index, error) {
+	if tx.index != nil {
+		return tx.index, nil
+	}
+	x, err := newIndex(tx.table(claimsBucket), tx.table(blocksBucket))
+	if err != nil {
+		return nil, err
+	}
+	tx.index = x
+	return x, nil
+}
+
+// putClaims writes the index when the transaction ends.
+func (tx *Tx) putClaims() error {
+	if tx.index == nil {
+		return nil
+	}
+	return tx.index.flush()
+}
+
 // released returns the index keys of the claims that user has given up.
 func (tx *Tx) released(user string) (keys [][]byte) {
+	t := tx.table(releasedBucket)
+	if !tx.nothingReleased {
+		first, _ := t.bucket.Cursor().First()
+		tx.nothingReleased = first == nil
+	}
+	if tx.nothingReleased {
+		return nil
+	}
 	prefix := releasedKey(user, nil)
 	// The error is the function's own, which returns none.
-	_ = tx.table(releasedBucket).each(prefix, func(k, _ []byte) error {
+	_ = t.each(prefix, func(k, _ []byte) error {
 		if !bytes.HasPrefix(k, prefix) {
 			return ErrStop
 		}
@@ -179,6 +258,9 @@ func claimKey(c Claim) []byte {
 	sum := sha256.Sum256([]byte(c.Value))
 	return append(append([]byte{byte(c.Space)}, c.Value[:short]...), sum[:]...)
 }
+
+// idKey returns the index key of a user's id, in a space of its own before all others.
+func idKey(user string) []byte { return append([]byte{byte(ids)}, user...) }
 
 // releasedKey relies on user ids without a zero byte.
 func releasedKey(user string, claim []byte) []byte {

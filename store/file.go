@@ -32,7 +32,7 @@ func create(path string, o Options) error {
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	b, err := openBolt(temp.Name(), Options{Timeout: o.Timeout})
+	b, err := openBolt(temp.Name(), Options{Timeout: o.Timeout, NoSync: o.NoSync})
 	if err != nil {
 		return err
 	}

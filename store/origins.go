@@ -49,6 +49,7 @@ func (tx *Tx) PutOrigin(source string, o *Origin) error {
 	if err := tx.indexOrigin(source, k, origins.get(k[:]), value); err != nil {
 		return err
 	}
+	origins.bucket.FillPercent = fillAppended
 	return origins.put(k[:], value)
 }
 

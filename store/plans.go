@@ -44,7 +44,7 @@ func (tx *Tx) PlanDrop(source string, run uint64, limit int) (more bool, err err
 	if err != nil {
 		return false, err
 	}
-	if key, _ := t.last(); key != nil {
+	if key, _ := t.bucket.Cursor().First(); key != nil {
 		return true, nil
 	}
 	return false, tx.removeRoom(path...)

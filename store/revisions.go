@@ -28,9 +28,11 @@ func ChainOf(prev string, body []byte) string {
 
 // Head returns the number and the chain of the last revision, 0 and "" before the first.
 func (tx *Tx) Head() (number uint64, chain string) {
-	var end chainEnd
-	_ = tx.meta(metaHead, &end)
-	return end.Number, end.Chain
+	if tx.head == nil {
+		tx.head = &chainEnd{}
+		_ = tx.meta(metaHead, tx.head)
+	}
+	return tx.head.Number, tx.head.Chain
 }
 
 // AppendRevision puts a revision at the end of those that wait to be relayed. Its number must follow
@@ -48,7 +50,8 @@ func (tx *Tx) AppendRevision(r Revision) error {
 	if err := t.save(number(r.Number), &r); err != nil {
 		return err
 	}
-	return tx.setMeta(metaHead, chainEnd{Number: r.Number, Chain: r.Chain})
+	tx.head, tx.newHead = &chainEnd{Number: r.Number, Chain: r.Chain}, true
+	return nil
 }
 
 // Revisions returns the revisions behind a number that wait, in order and at most limit.
@@ -84,4 +87,12 @@ func (tx *Tx) DropRevisions(upTo uint64, limit int) error {
 		return err
 	}
 	return tx.setMeta(metaDropped, chainEnd{Number: last.Number, Chain: last.Chain})
+}
+
+// putHead writes the head when the transaction ends.
+func (tx *Tx) putHead() error {
+	if !tx.newHead {
+		return nil
+	}
+	return tx.setMeta(metaHead, tx.head)
 }

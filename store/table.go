@@ -11,35 +11,35 @@ import (
 )
 
 // table is a bucket of bbolt with the name that errors call it by. A bucket that does not exist is
-// empty. What get and each hand out is good until the transaction's next write.
+// empty. What get and each hand out is good until the transaction ends.
 type table struct {
 	name   string
 	bucket *bolt.Bucket
+	// search is for get, which would make a new cursor every time.
+	search *bolt.Cursor
 }
 
 func (t *table) get(key []byte) []byte {
 	if t.bucket == nil {
 		return nil
 	}
-	return t.bucket.Get(key)
-}
-
-// put keeps value itself until the transaction ends, and a copy of key.
-func (t *table) put(key, value []byte) error {
-	if err := t.bucket.Put(key, value); err != nil {
-		return fmt.Errorf("bucket %s, key %s: %w", t.name, keyText(key), err)
+	if t.search == nil {
+		t.search = t.bucket.Cursor()
+	}
+	if k, value := t.search.Seek(key); string(k) == string(key) {
+		return value
 	}
 	return nil
 }
+
+// put keeps value itself until the transaction ends, and a copy of key.
+func (t *table) put(key, value []byte) error { return t.named(key, t.bucket.Put(key, value)) }
 
 func (t *table) delete(key []byte) error {
 	if t.bucket == nil {
 		return nil
 	}
-	if err := t.bucket.Delete(key); err != nil {
-		return fmt.Errorf("bucket %s, key %s: %w", t.name, keyText(key), err)
-	}
-	return nil
+	return t.named(key, t.bucket.Delete(key))
 }
 
 // load decodes the value of key into v and reports whether there is one.
@@ -54,7 +54,7 @@ func (t *table) load(key []byte, v any) (bool, error) {
 func (t *table) save(key []byte, v any) error {
 	value, err := encoding.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("bucket %s, key %s: %w", t.name, keyText(key), err)
+		return t.named(key, err)
 	}
 	return t.put(key, value)
 }
@@ -74,32 +74,28 @@ func (t *table) bad(key []byte, err error) error {
 // each calls fn for every key behind after, in order, until fn returns an error. ErrStop is none. fn
 // must not write to the table.
 func (t *table) each(after []byte, fn func(key, value []byte) error) error {
-	if t.bucket == nil {
-		return nil
-	}
-	c := t.bucket.Cursor()
-	k, v := c.First()
-	if after != nil {
-		if k, v = c.Seek(after); k != nil && string(k) == string(after) {
-			k, v = c.Next()
-		}
-	}
-	for ; k != nil; k, v = c.Next() {
-		if err := fn(k, v); errors.Is(err, ErrStop) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	if err := t.scan(after, fn); !errors.Is(err, ErrStop) {
+		return err
 	}
 	return nil
 }
 
-// last returns the highest key and its value, nil for an empty table.
-func (t *table) last() (key, value []byte) {
+// scan is each, and returns ErrStop too.
+func (t *table) scan(after []byte, fn func(key, value []byte) error) error {
 	if t.bucket == nil {
-		return nil, nil
+		return nil
 	}
-	return t.bucket.Cursor().Last()
+	c := t.bucket.Cursor()
+	k, v := c.Seek(after)
+	if after != nil && k != nil && string(k) == string(after) {
+		k, v = c.Next()
+	}
+	for ; k != nil; k, v = c.Next() {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // first returns copies of the first keys for which while is true, at most limit.
@@ -120,6 +116,13 @@ func (t *table) deleteAll(keys [][]byte) error {
 		if err := t.delete(k); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (t *table) named(key []byte, err error) error {
+	if err != nil {
+		return fmt.Errorf("bucket %s, key %s: %w", t.name, keyText(key), err)
 	}
 	return nil
 }

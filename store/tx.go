@@ -15,8 +15,9 @@ const format = 1
 // The buckets. Those with a folder behind them hold a bucket per source.
 const (
 	metaBucket      = "meta"      // name → small values
-	usersBucket     = "users"     // user id → User
-	claimsBucket    = "claims"    // space, value → user id
+	usersBucket     = "users"     // number in the order of creation → User
+	claimsBucket    = "claims"    // space, value → the user's number
+	blocksBucket    = "blocks"    // bucket of an index → its block
 	releasedBucket  = "released"  // user id, 0, space, value: claims given up ahead of a PutUser
 	originsBucket   = "origins"   // source / key → flags, digest, Origin
 	waitingBucket   = "waiting"   // source / key
@@ -29,7 +30,7 @@ const (
 )
 
 var buckets = []string{
-	metaBucket, usersBucket, claimsBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
+	metaBucket, usersBucket, claimsBucket, blocksBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
 }
 
@@ -51,7 +52,13 @@ const (
 type Tx struct {
 	bolt    *bolt.Tx
 	tables  map[string]*table
+	index   *index
 	tallies map[string]*tally
+	// head is the last revision once it was asked for, and whether there is a new one.
+	head    *chainEnd
+	newHead bool
+	// nothingReleased is true once the list of released claims was seen to be empty.
+	nothingReleased bool
 	// err is what a method without an error result came upon; it fails the transaction.
 	err error
 }
@@ -76,7 +83,7 @@ func newTx(b *bolt.Tx) *Tx {
 
 // finish writes what the transaction has kept back.
 func (tx *Tx) finish() error {
-	return errors.Join(tx.err, tx.putTallies())
+	return errors.Join(tx.err, tx.putTallies(), tx.putHead(), tx.putClaims())
 }
 
 // keep remembers err, so that a caller who overlooks it does not commit.
@@ -99,7 +106,10 @@ func (tx *Tx) setMeta(name string, v any) error {
 
 // table returns the bucket at a path; it is empty where there is none.
 func (tx *Tx) table(path ...string) *table {
-	name := strings.Join(path, "/")
+	name := path[0]
+	if len(path) > 1 {
+		name = strings.Join(path, "/")
+	}
 	if t := tx.tables[name]; t != nil {
 		return t
 	}

@@ -1,18 +1,15 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // User returns the user of that id, nil when there is none.
 func (tx *Tx) User(id string) (*User, error) {
-	var u User
-	found, err := tx.table(usersBucket).load([]byte(id), &u)
-	if err != nil || !found {
-		return nil, err
-	}
-	return &u, nil
+	u, _, err := tx.user(id)
+	return u, err
 }
 
 // PutUser writes a user, new or known, and brings the indexes and counters into line. It fails with
@@ -21,33 +18,46 @@ func (tx *Tx) PutUser(u *User) error {
 	if u.ID == "" || len(u.ID) > 255 || strings.ContainsRune(u.ID, 0) {
 		return fmt.Errorf("put user: %q is no user id", u.ID)
 	}
-	old, err := tx.User(u.ID)
+	old, n, err := tx.user(u.ID)
 	if err != nil {
 		return err
 	}
+	users := tx.table(usersBucket)
 	var held []Claim
 	if old != nil {
 		held = Claims(old)
-	}
-	if err := tx.claim(u.ID, held, Claims(u)); err != nil {
+	} else if n, err = users.bucket.NextSequence(); err != nil {
 		return fmt.Errorf("put user: %w", err)
+	}
+	if err := tx.claim(u, n, held, Claims(u)); err != nil {
+		return fmt.Errorf("put user: %w", err)
+	}
+	if old == nil {
+		tx.index.put(idKey(u.ID), n)
+		users.bucket.FillPercent = fillAppended
 	}
 	if err := tx.countUser(old, u); err != nil {
 		return err
 	}
-	return tx.table(usersBucket).save([]byte(u.ID), u)
+	return users.save(number(n), u)
 }
 
 // Users calls fn for every user whose id is behind after, in the order of ids. ErrStop ends it
 // early; fn must not write users.
 func (tx *Tx) Users(after string, fn func(*User) error) error {
-	t := tx.table(usersBucket)
-	return t.each([]byte(after), func(key, value []byte) error {
-		var u User
-		if err := t.decode(key, value, &u); err != nil {
+	index, err := tx.claims()
+	if err != nil {
+		return err
+	}
+	return index.each(idKey(after), func(key []byte, n uint64) error {
+		if Space(key[0]) != ids {
+			return ErrStop
+		}
+		u, err := tx.numbered(n)
+		if err != nil {
 			return err
 		}
-		return fn(&u)
+		return fn(u)
 	})
 }
 
@@ -68,6 +78,44 @@ func (tx *Tx) CountUsers() (total, active int) {
 		return 0, 0
 	}
 	return t.All, t.Active
+}
+
+// user returns a user and his number, nil and 0 when there is none.
+func (tx *Tx) user(id string) (*User, uint64, error) {
+	index, err := tx.claims()
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := index.get(idKey(id))
+	if err != nil || n == 0 {
+		return nil, 0, err
+	}
+	u, err := tx.numbered(n)
+	return u, n, err
+}
+
+// numbered returns the user of a number that the index knows.
+func (tx *Tx) numbered(n uint64) (*User, error) {
+	var u User
+	return &u, tx.record(n, &u)
+}
+
+// userID returns the id of a user without the rest.
+func (tx *Tx) userID(n uint64) (string, error) {
+	var u struct {
+		ID string `cbor:"1,keyasint"`
+	}
+	err := tx.record(n, &u)
+	return u.ID, err
+}
+
+func (tx *Tx) record(n uint64, v any) error {
+	t := tx.table(usersBucket)
+	found, err := t.load(number(n), v)
+	if err == nil && !found {
+		err = t.bad(number(n), errors.New("the index knows a user who is not there"))
+	}
+	return err
 }
 
 // countUser moves the counters from a user's old state, nil for none, to the new one.
