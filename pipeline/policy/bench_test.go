@@ -11,7 +11,7 @@ import (
 
 // BenchmarkFold measures Note and Decide of a typical LDAP record, Settle and sorting included.
 func BenchmarkFold(b *testing.B) {
-	const entries = 10_000
+	const entries = 500
 	created := changesOf(entries, "1")
 	before := newWorld()
 	f := NewFold(usual("corp"), before.view(), before.run("corp"))

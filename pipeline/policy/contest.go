@@ -46,7 +46,9 @@ func (d *desk) claim() wishes {
 		w = make(wishes, len(d.units))
 	}
 	for _, u := range d.units {
-		u.reckon()
+		if len(d.units) > 1 || !u.keepsClaims() {
+			u.reckon()
+		}
 		for _, e := range u.lost {
 			if e.unit != nil {
 				// Who cannot take an entry leaves it where it was, and the other way round.
@@ -83,6 +85,24 @@ func (d *desk) claimRefused(w wishes) {
 	}
 }
 
+// keepsClaims reports whether the user's unique values are surely the same before and after: then nobody
+// needs to know which they are.
+func (u *unit) keepsClaims() bool {
+	if u.old == nil || u.old.Active != u.new.Active {
+		return false
+	}
+	for _, s := range spaces {
+		if s.single && u.old.Text[s.text] != u.new.Text[s.text] {
+			return false
+		}
+		if s.multi && !sameShown(u.old.List[s.list.List()], u.new.List[s.list.List()]) {
+			return false
+		}
+	}
+	return true
+}
+
+// reckon computes what the unit holds, wants and gains.
 func (u *unit) reckon() {
 	u.held, u.wanted, u.gain = nil, nil, nil
 	if u.old != nil {

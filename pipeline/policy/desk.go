@@ -102,8 +102,8 @@ func (d *desk) clear(f *Fold) {
 }
 
 // decideOne decides an entry that has to do with no other.
-func (d *desk) decideOne(c *mapping.Change, yield func(*verdict) error) error {
-	d.firstEntry = entry{change: c, key: store.KeyOf(c.Key)}
+func (d *desk) decideOne(c *mapping.Change, key store.Key, yield func(*verdict) error) error {
+	d.firstEntry.change, d.firstEntry.key = c, key
 	if err := d.load(&d.firstEntry); err != nil {
 		return fmt.Errorf("decide %s: %w", c.Entry, err)
 	}

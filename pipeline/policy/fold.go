@@ -97,7 +97,7 @@ func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
 		return nil
 	}
 	f.one.clear(f)
-	return f.one.decideOne(c, f.counted(yield))
+	return f.one.decideOne(c, key, f.counted(yield))
 }
 
 // Rest yields the verdicts of the contested entries, and of users who are concerned without an entry of

@@ -162,6 +162,8 @@ func (s *story) setField(u *store.User, name, value string) {
 		u.Active, u.InactiveReason = false, value
 	case "administrator":
 		u.Administrator = value == "true"
+	case "anonymized":
+		u.Anonymized = value == "true"
 	case "entries":
 		for _, ref := range strings.Fields(value) {
 			source, key, _ := strings.Cut(ref, "/")
