@@ -71,7 +71,33 @@ func (d *desk) claim() wishes {
 	return w
 }
 
-// claimRefused adds the names of entries that are in conflict already: two entries of one name stay two
+// claimRefused adds what entries say that are in conflict already: two who want one name stay two when one of
+// them is refused for another reason (C4).
+func (d *desk) claimRefused(w wishes) {
+	if w == nil {
+		return
+	}
+	for _, e := range d.entries {
+		if e.unit != nil || e.stand != present || e.action != Conflict {
+			continue
+		}
+		refused := &unit{entries: []*entry{e}, refused: true}
+		add := func(space store.Space, value string) {
+			c := store.FoldClaim(store.Claim{Space: space, Value: value})
+			if c.Value != "" && !slices.Contains(w[c], refused) {
+				w[c] = append(w[c], refused)
+			}
+		}
+		add(store.Names, e.change.Text[store.UserName])
+		for _, alias := range e.change.List[store.Aliases.List()] {
+			add(store.Names, alias)
+		}
+		if !d.options.PairByPersonalNumber {
+			add(store.PersonalNumbers, e.change.Text[store.PersonalNumber])
+		}
+	}
+}
+
 // when one of them is refused for another reason (C4).
 func (d *desk) claimRefused(w wishes) {
 	if w == nil {
@@ -116,17 +142,27 @@ func (u *unit) reckon() {
 	u.gain = without(u.wanted, u.held)
 }
 
-// wishes returns what the unit gains, and the user name when it was his alias before: two who want to
-// be called so are two.
+// wishes returns what the unit gains, and the names that its entries are called by in the directory:
+// two who are called so are two, whether the name was an alias before or is not to become one (C4).
 func (u *unit) wishes() []store.Claim {
-	if u.old == nil || u.new == u.old {
+	if u.new == u.old || u.old != nil && len(u.entries) == 1 && store.Fold(nameOf(u.old)) == store.Fold(nameOf(u.new)) {
 		return u.gain
 	}
-	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
-	if store.Fold(nameOf(u.old)) == name.Value || !holds(u.held, name) {
-		return u.gain
+	wishes := slices.Clip(u.gain)
+	add := func(name string) {
+		c := store.FoldClaim(store.Claim{Space: store.Names, Value: name})
+		isOwn := u.old != nil && (store.Fold(nameOf(u.old)) == c.Value || holds(u.held, c) && store.Fold(nameOf(u.new)) != c.Value)
+		if c.Value != "" && !isOwn && !slices.Contains(wishes, c) {
+			wishes = append(wishes, c)
+		}
 	}
-	return append(slices.Clone(u.gain), name)
+	add(nameOf(u.new))
+	for _, e := range u.entries {
+		if e.stand == present {
+			add(e.change.Text[store.UserName])
+		}
+	}
+	return wishes
 }
 
 // insists reports whether the unit is refused when it does not get c: a card or PIN is left out
@@ -287,7 +323,7 @@ func (d *desk) turnAway(u *unit, wanting wishes) error {
 	}
 	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
 	for _, other := range wanting[name] {
-		if other.refused {
+		if other.refused || !holds(other.wanted, name) {
 			continue
 		}
 		u.action, u.reason = Conflict, u.usedText(name, nameOf(other.new))
@@ -476,7 +512,18 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 		rule = "M2"
 	}
 	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
-	if e := u.warn(p, shownValue(p, c.Value), reason); e != nil {
-		e.waiting = true
+	for _, e := range u.entries {
+		if e.says(p, c) {
+			e.warn(p, shownValue(p, c.Value), reason)
+			e.waiting = true // it is asked for again in the next run
+			return
+		}
 	}
+	u.warn(p, shownValue(p, c.Value), reason)
+}
+
+// says reports whether a present entry says the value itself.
+func (e *entry) says(p store.Property, c store.Claim) bool {
+	is := func(v string) bool { return store.FoldClaim(store.Claim{Space: c.Space, Value: v}) == c }
+	return e.stand == present && (slices.ContainsFunc(e.change.List[p.List()], is) || c.Space == store.Names && is(e.change.Text[store.UserName]))
 }

@@ -419,14 +419,10 @@ func unfitName(name string) string {
 }
 
 // warn warns with the unit's first present entry.
-func (u *unit) warn(p store.Property, value, reason string) *entry {
-	for _, e := range u.entries {
-		if e.stand == present {
-			e.warn(p, value, reason)
-			return e
-		}
+func (u *unit) warn(p store.Property, value, reason string) {
+	if at := slices.IndexFunc(u.entries, func(e *entry) bool { return e.stand == present }); at >= 0 {
+		u.entries[at].warn(p, value, reason)
 	}
-	return nil
 }
 
 func (e *entry) warn(p store.Property, value, reason string) {
