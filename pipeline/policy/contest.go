@@ -98,19 +98,6 @@ func (d *desk) claimRefused(w wishes) {
 	}
 }
 
-// when one of them is refused for another reason (C4).
-func (d *desk) claimRefused(w wishes) {
-	if w == nil {
-		return
-	}
-	for _, e := range d.entries {
-		if e.unit == nil && e.stand == present && e.action == Conflict {
-			name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
-			w[name] = append(w[name], &unit{entries: []*entry{e}, refused: true})
-		}
-	}
-}
-
 // keepsClaims reports whether the user's unique values are surely the same before and after: then nobody
 // needs to know which they are.
 func (u *unit) keepsClaims() bool {
