@@ -35,7 +35,9 @@ type entry struct {
 	linked *store.User
 	stand  stand
 	missed int
-	unit   *unit
+	// dealtWith is true when an earlier run did what is done about a missing entry.
+	dealtWith bool
+	unit      *unit
 	// isNew is true when the entry gets its user in this run, relinked when the user was another entry's.
 	isNew, relinked bool
 	// action and reason say why the entry is nobody's, "" while it is somebody's.
@@ -204,12 +206,12 @@ func (d *desk) miss(e *entry) {
 		return
 	}
 	e.missed = e.origin.Missed
-	dealtWith := e.origin.Gone || actionOf(e.origin.Verdict) == Delete
-	if e.change.Number > 0 && !dealtWith {
+	e.dealtWith = e.origin.Gone || actionOf(e.origin.Verdict) == Delete
+	if e.change.Number > 0 && !e.dealtWith {
 		e.missed++
 	}
 	e.missed = max(e.missed, 1)
-	if e.linked != nil && !dealtWith && e.missed < d.options.AbsentFor {
+	if e.linked != nil && !e.dealtWith && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}
 }

@@ -102,7 +102,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 		return e.action, e.reason
 	case e.stand == pending:
 		return Unchanged, fmt.Sprintf("missed by %d of %d runs in a row [O2]", e.missed, o.AbsentFor)
-	case u != nil && u.refused:
+	case u != nil && u.refused && !e.dealtWith:
 		return u.action, u.reason
 	case e.stand == missing:
 		return Delete, u.noted(e.absence(o))
