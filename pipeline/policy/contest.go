@@ -308,25 +308,39 @@ func (d *desk) turnAway(u *unit, wanting wishes) error {
 	if !d.options.PairByObjectID {
 		return nil // the entry may have left another user, who is not to be kept by a conflict
 	}
-	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	for _, e := range u.entries {
+		reason, err := d.taken(u, e, wanting)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			u.action, u.reason = Conflict, reason
+			return nil
+		}
+	}
+	return nil
+}
+
+// taken says whose the name of an entry is after the run, "" for nobody's.
+func (d *desk) taken(u *unit, e *entry, wanting wishes) (string, error) {
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
 	for _, other := range wanting[name] {
-		if other.refused || !holds(other.wanted, name) {
-			continue
+		switch {
+		case other.refused || !holds(other.wanted, name):
+		case store.Fold(nameOf(other.new)) == name.Value:
+			return d.stillThere(e, other.new), nil
+		default:
+			return u.usedText(name, nameOf(other.new)), nil
 		}
-		u.action, u.reason = Conflict, u.usedText(name, nameOf(other.new))
-		if store.Fold(nameOf(other.new)) == name.Value {
-			u.reason = d.stillThere(u.entries[0], other.new)
-		}
-		return nil
 	}
 	holder, err := d.holder(name)
 	if err != nil || holder == nil {
-		return err
+		return "", err
 	}
 	if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, name) {
-		u.action, u.reason = Conflict, u.usedText(name, d.called(holder))
+		return u.usedText(name, d.called(holder)), nil
 	}
-	return nil
+	return "", nil
 }
 
 // reason names the first value that the unit wants and cannot have, "" for none.
