@@ -78,7 +78,8 @@ func (d *desk) claimRefused(w wishes) {
 		return
 	}
 	for _, e := range d.entries {
-		if e.unit != nil || e.stand != present || e.action != Conflict {
+		isRefused := e.action == Conflict || e.unit != nil && e.unit.refused
+		if e.stand != present || !isRefused {
 			continue
 		}
 		refused := &unit{entries: []*entry{e}, refused: true}
