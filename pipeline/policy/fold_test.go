@@ -191,6 +191,9 @@ func (c *company) runSource(source string) {
 		c.Logf("%d %s: %s", c.world.number, v.Key, Sentence(v))
 	}
 	c.Logf("%s", c.world)
+	if !o.PairByObjectID {
+		return // a user who lost an entry may be called now what another entry waits for
+	}
 	for _, origin := range c.world.origins[source] {
 		if origin.Missed > 0 && origin.Digest == (store.Digest{}) {
 			return // the next run counts one more miss
