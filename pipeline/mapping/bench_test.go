@@ -101,7 +101,7 @@ func ExampleMapping_Trace() {
 	}
 	steps, _ := m.Trace(33, " 1000ab")
 	for _, s := range steps {
-		fmt.Printf("%s: %q %s\n", s.Name, s.Value, s.Note)
+		fmt.Printf("%s: %q%s\n", s.Name, s.Value, s.Note)
 	}
 	// Output:
 	// value: " 1000ab"
