@@ -156,3 +156,85 @@ func update(t testing.TB, db *store.DB, fn func(tx *store.Tx) error) {
 		t.Fatal(err)
 	}
 }
+
+// BenchmarkPlan writes, reads and drops a plan of 100,000 verdicts that arrive in any order.
+func BenchmarkPlan(b *testing.B) {
+	const verdicts, batch = 100_000, 1000
+	value := bytes.Repeat([]byte("verdict "), 140)
+	spent := map[string]time.Duration{}
+	for b.Loop() {
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
+		phase := func(name string, fn func()) {
+			start := time.Now()
+			fn()
+			spent[name] += time.Since(start)
+		}
+		phase("put", func() {
+			for part := range slices.Chunk(rand.Perm(verdicts), batch) {
+				update(b, db, func(tx *store.Tx) error {
+					for _, n := range part {
+						k := store.KeyOf(entryKey(n))
+						must(b, tx.PlanPut("people", 1, k[:], value))
+					}
+					return nil
+				})
+			}
+		})
+		phase("read", func() { readPlan(b, db, verdicts) })
+		phase("drop", func() {
+			for more := true; more; {
+				update(b, db, func(tx *store.Tx) (err error) {
+					more, err = tx.PlanDrop("people", 1, 10*batch)
+					return err
+				})
+			}
+		})
+		shut(b, db)
+	}
+	for name, d := range spent {
+		b.ReportMetric(float64(d.Microseconds())/float64(verdicts*b.N), name+"-µs/verdict")
+	}
+}
+
+// readPlan reads a plan as applying does: in pages.
+func readPlan(b *testing.B, db *store.DB, want int) {
+	var after []byte
+	for n := 0; n < want; {
+		must(b, db.View(func(tx *store.Tx) error {
+			page := 0
+			return tx.Plan("people", 1, after, func(key, _ []byte) error {
+				after = append(after[:0], key...)
+				n++
+				if page++; page == 1000 {
+					return store.ErrStop
+				}
+				return nil
+			})
+		}))
+	}
+}
+
+// BenchmarkDropRevisions drops 100,000 revisions that were relayed.
+func BenchmarkDropRevisions(b *testing.B) {
+	const revisions, batch = 100_000, 1000
+	body := bytes.Repeat([]byte("revision "), 100)
+	for b.Loop() {
+		b.StopTimer()
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
+		for range revisions / 10 / batch {
+			update(b, db, func(tx *store.Tx) error {
+				for range 10 * batch {
+					must(b, appendRevision(tx, string(body)))
+				}
+				return nil
+			})
+		}
+		b.StartTimer()
+		for n := uint64(batch); n <= revisions; n += batch {
+			update(b, db, func(tx *store.Tx) error { return tx.DropRevisions(n, batch) })
+		}
+		b.StopTimer()
+		shut(b, db)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(revisions*b.N), "µs/revision")
+}

@@ -141,8 +141,8 @@ func (tx *Tx) ReleaseClaims(userID string, claims []Claim) error {
 	return nil
 }
 
-// claim makes the index say that the user of that number holds what u wants and nothing else. It
-// changes nothing when another user holds any of it.
+// claim makes the index say that the user of that number holds what u wants and nothing else, and knows
+// a new user's id. It changes nothing when another user holds any of it.
 func (tx *Tx) claim(u *User, number uint64, held, wanted []Claim) error {
 	index, err := tx.claims()
 	if err != nil {
@@ -162,6 +162,9 @@ func (tx *Tx) claim(u *User, number uint64, held, wanted []Claim) error {
 	}
 	if err := drop(index, number, held, wanted); err != nil {
 		return err
+	}
+	if held == nil {
+		gains = append(gains, idKey(u.ID))
 	}
 	for _, key := range gains {
 		index.put(key, number)
@@ -207,23 +210,7 @@ func drop(index *index, number uint64, held, wanted []Claim) error {
 
 // claims returns the index of what users hold, their ids included.
 func (tx *Tx) claims() (*index, error) {
-	if tx.index != nil {
-		return tx.index, nil
-	}
-	x, err := newIndex(tx.table(claimsBucket), tx.table(blocksBucket))
-	if err != nil {
-		return nil, err
-	}
-	tx.index = x
-	return x, nil
-}
-
-// putClaims writes the index when the transaction ends.
-func (tx *Tx) putClaims() error {
-	if tx.index == nil {
-		return nil
-	}
-	return tx.index.flush()
+	return tx.index(tx.table(claimsBucket), tx.table(blockBucket))
 }
 
 // released returns the index keys of the claims that user has given up.
