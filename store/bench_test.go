@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,27 +28,21 @@ func BenchmarkFirstLoad(b *testing.B) {
 
 func load(b *testing.B, people []int, batch int) {
 	for b.Loop() {
-		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{NoSync: os.Getenv("NOSYNC") != ""})
-		var before, after syscall.Rusage
-		var cpu time.Duration
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
 		for part := range slices.Chunk(people, batch) {
 			b.StopTimer()
 			arrived := make([]person, len(part))
 			for i, n := range part {
 				arrived[i] = somebody(n)
 			}
-			syscall.Getrusage(0, &before)
 			b.StartTimer()
 			update(b, db, func(tx *store.Tx) error { return putAll(tx, arrived) })
-			syscall.Getrusage(0, &after)
-			cpu += time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 		}
 		info, err := os.Stat(db.Path())
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(info.Size())/1e6, "MB")
-		b.ReportMetric(float64(cpu)/1e5/1e3, "cpuus/user")
 		shut(b, db)
 	}
 	b.ReportMetric(float64(len(people)*b.N)/b.Elapsed().Seconds(), "users/s")
@@ -233,7 +226,6 @@ func BenchmarkDropRevisions(b *testing.B) {
 		for n := uint64(batch); n <= revisions; n += batch {
 			update(b, db, func(tx *store.Tx) error { return tx.DropRevisions(n, batch) })
 		}
-		b.StopTimer()
 		shut(b, db)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(revisions*b.N), "µs/revision")
