@@ -113,6 +113,11 @@ func TestSources(t *testing.T) {
 		}
 		return nil
 	}))
+	before := digest(t, db)
+	update(t, db, func(tx *store.Tx) error { return tx.PutSource(&want) })
+	if digest(t, db) != before {
+		t.Error("counters that a source was told are stored")
+	}
 	if db.Update(func(tx *store.Tx) error { return tx.PutSource(&store.Source{}) }) == nil {
 		t.Error("a source without a name was taken")
 	}
