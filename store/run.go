@@ -62,6 +62,8 @@ type Run struct {
 	Records         int    `json:"records" cbor:"35,keyasint"`
 	Next            []byte `json:"-" cbor:"36,keyasint,omitempty"`
 	RequireApproval bool   `json:"-" cbor:"37,keyasint,omitempty"`
+	// Again is true for a failed attempt after which another one of the same job follows by itself.
+	Again bool `json:"again,omitempty" cbor:"38,keyasint,omitempty"`
 }
 
 // Source is what has been applied of a source.

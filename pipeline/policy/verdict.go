@@ -44,6 +44,8 @@ type Verdict struct {
 	// Reason is a sentence for an operator: why refused, who else is concerned.
 	Reason   string            `cbor:"11,keyasint,omitempty"`
 	Warnings []mapping.Warning `cbor:"12,keyasint,omitempty"`
+	// Name is what the user is called now or, where there is none, what the entry says; for people.
+	Name string `cbor:"14,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"time"
+
+	"rollcall/pipeline/policy"
+)
+
+// file is the document as it is written, with the defaults of what is not.
+type file struct {
+	Version               int                   `yaml:"version"`
+	DataDir               string                `yaml:"data_dir"`
+	NATS                  natsSection           `yaml:"nats"`
+	Log                   Log                   `yaml:"log"`
+	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
+	StorageTargets        []string              `yaml:"storage_targets"`
+	Mail                  mail                  `yaml:"mail"`
+	Notify                notify                `yaml:"notify"`
+	Precedence            []string              `yaml:"precedence"`
+	PINs                  pins                  `yaml:"pins"`
+	Cards                 cards                 `yaml:"cards"`
+	Guard                 policy.Guard          `yaml:"guard"`
+	Events                events                `yaml:"events"`
+	Sources               sources               `yaml:"sources"`
+}
+
+// Log says what the log shows and how it looks.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is auto (text on a terminal, JSON elsewhere), text or json.
+	Format string `yaml:"format"`
+}
+
+type natsSection struct {
+	URL             string `yaml:"url"`
+	CredentialsFile string `yaml:"credentials_file"`
+	Listen          string `yaml:"listen"`
+	Replicas        int    `yaml:"replicas"`
+}
+
+type authServer struct {
+	Kind   string `yaml:"kind"`
+	Domain string `yaml:"domain"`
+}
+
+type mail struct {
+	Server       string `yaml:"server"`
+	Port         int    `yaml:"port"`
+	Security     string `yaml:"security"`
+	User         string `yaml:"user"`
+	PasswordFile string `yaml:"password_file"`
+	From         string `yaml:"from"`
+}
+
+type notify struct {
+	When string   `yaml:"when"`
+	To   []string `yaml:"to"`
+}
+
+type pins struct {
+	MinimumLength int           `yaml:"minimum_length"`
+	Generate      bool          `yaml:"generate"`
+	SendEmail     bool          `yaml:"send_email"`
+	KeyFile       string        `yaml:"key_file"`
+	Lifetime      string        `yaml:"lifetime"`
+	Temporary     temporaryPINs `yaml:"temporary"`
+	OnRaise       string        `yaml:"on_raise"`
+}
+
+type temporaryPINs struct {
+	ValidFor time.Duration `yaml:"valid_for"`
+	Groups   []string      `yaml:"groups"`
+}
+
+type cards struct {
+	Multiple bool `yaml:"multiple"`
+}
+
+type events struct {
+	Keep  time.Duration `yaml:"keep"`
+	Cards string        `yaml:"cards"`
+}
+
+func defaults() file {
+	return file{
+		DataDir: "rollcall-data",
+		NATS:    natsSection{Replicas: 1},
+		Log:     Log{Level: "info", Format: "auto"},
+		Mail:    mail{Port: 587, Security: "starttls"},
+		Notify:  notify{When: "on-error"},
+		PINs: pins{MinimumLength: 6, Lifetime: "persistent", OnRaise: "keep",
+			Temporary: temporaryPINs{ValidFor: 24 * time.Hour}},
+		Cards:  cards{Multiple: true},
+		Guard:  policy.DefaultGuard(),
+		Events: events{Keep: 2160 * time.Hour, Cards: "masked"},
+	}
+}
+
+// check notes what cannot be in the sections that concern no single source.
+func (f *file) check(d *decoder) {
+	if f.Version != 1 {
+		d.at("version", "version is missing or not 1", "version: 1")
+	}
+	d.oneOf("log.level", f.Log.Level, "debug", "info", "warn", "error")
+	d.oneOf("log.format", f.Log.Format, "auto", "text", "json")
+	d.oneOf("mail.security", f.Mail.Security, "starttls", "tls", "none")
+	d.oneOf("notify.when", f.Notify.When, "never", "on-error", "always")
+	d.oneOf("pins.lifetime", f.PINs.Lifetime, "persistent", "temporary")
+	d.oneOf("pins.on_raise", f.PINs.OnRaise, "keep", "holders", "all-active")
+	d.oneOf("events.cards", f.Events.Cards, "full", "masked", "none")
+	if n := f.PINs.MinimumLength; n < 4 || n > 16 {
+		d.at("pins.minimum_length", "pins.minimum_length is not within 4 and 16", "6")
+	}
+	if n := f.NATS.Replicas; n != 1 && n != 3 && n != 5 {
+		d.at("nats.replicas", "nats.replicas: streams have 1, 3 or 5 replicas", "3 on a cluster of three servers")
+	}
+	if f.DataDir == "" {
+		d.at("data_dir", "data_dir is empty", "./rollcall-data")
+	}
+	if f.NATS.URL != "" && f.NATS.Listen != "" {
+		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
+	}
+	if f.Notify.When != "never" && len(f.Notify.To) > 0 && f.Mail.Server == "" {
+		d.at("notify.to", "notify.to has addresses and mail.server is not given", "mail: {server: smtp.example}")
+	}
+	for i, name := range f.Precedence {
+		if f.Sources.named(name) == nil {
+			d.at(index("precedence", i), "precedence: there is no source "+quote(name), f.Sources.names())
+		}
+	}
+}

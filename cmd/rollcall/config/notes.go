@@ -1,0 +1,83 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/store"
+)
+
+// notes are sentences on what is possible and probably not meant.
+func (f *file) notes() []string {
+	return slices.Concat(f.idle(), f.disputed(), f.both())
+}
+
+// idle names what this version reads and does not do yet.
+func (f *file) idle() []string {
+	var all []string
+	idle := func(name string, given bool) {
+		if given {
+			all = append(all, name+": is read and checked, this version does nothing with it")
+		}
+	}
+	idle("mail and notify", f.Mail.Server != "")
+	idle("pins", f.PINs.Generate || f.PINs.SendEmail || f.PINs.KeyFile != "")
+	for _, s := range f.Sources {
+		if !s.Enabled {
+			continue
+		}
+		idle("sources."+s.name+".live", s.Live)
+		idle("sources."+s.name+".export", s.Export.Enabled)
+		idle("sources."+s.name+".formerly", len(s.Formerly) > 0)
+		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)
+		idle("sources."+s.name+".select.groups", len(s.Select.Groups) > 0)
+		idle("sources."+s.name+".mapping.pins", s.Mapping["pins"].sources() > 0)
+	}
+	return all
+}
+
+// disputed names properties that several sources map although nothing says who wins (O3).
+func (f *file) disputed() []string {
+	if len(f.Precedence) > 0 {
+		return nil
+	}
+	var all []string
+	for i, a := range f.Sources {
+		for _, b := range f.Sources[i+1:] {
+			if names := contested(a, b); len(names) > 0 {
+				all = append(all, fmt.Sprintf("the sources %s and %s may both set %s of one person: precedence says who wins",
+					a.name, b.name, strings.Join(names, ", ")))
+			}
+		}
+	}
+	return all
+}
+
+// contested are the single-valued properties that both sources may write on one user.
+func contested(a, b *source) []string {
+	if !a.Enabled || !b.Enabled || !a.Options.IgnoreSynchronizationSource && !b.Options.IgnoreSynchronizationSource {
+		return nil // each leaves the other's users alone
+	}
+	theirs := b.rules()
+	var names []string
+	for _, name := range a.rules().names() {
+		p, known := store.ParseProperty(name)
+		if _, both := theirs[name]; both && known && !p.Multi() && p != store.UserName {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// both explains the pair of options that deletes other sources' users elsewhere (O4).
+func (f *file) both() []string {
+	var all []string
+	for _, s := range f.Sources {
+		if s.Enabled && s.Options.IgnoreSynchronizationSource && s.Options.DeactivateMissingUsers {
+			all = append(all, s.name+": ignore_synchronization_source and deactivate_missing_users are both on: "+
+				"people are deactivated only when this source owns them, never those of another source")
+		}
+	}
+	return all
+}

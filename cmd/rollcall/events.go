@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/events"
+	"rollcall/pipeline"
+)
+
+var eventKinds = []string{"created", "updated", "deactivated", "reactivated", "anonymized"}
+
+func (a *app) events() *cobra.Command {
+	var o pipeline.EventOptions
+	var since string
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what changed, as it comes",
+		Long:  "Show the events that subscribers get: one for every revision of a user, in order.",
+		Example: `  rollcall events                                the whole stream
+  rollcall events --follow --since 10m
+  rollcall events --since 1207 --type updated    after revision 1207
+  rollcall events --since 2026-11-23T09:00:00Z --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := parseSince(since, &o); err != nil {
+				return err
+			}
+			if o.Kind != "" && !slices.Contains(eventKinds, o.Kind) {
+				return usage(try(fmt.Errorf("--type: there is no event %q", o.Kind), strings.Join(eventKinds, ", ")))
+			}
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
+				err := client.Events(ctx, o, a.event)
+				if ctx.Err() != nil {
+					return nil // Ctrl-C is how one stops following
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "wait for more")
+	cmd.Flags().StringVar(&since, "since", "", "from this `time or revision` on: 1207, 10m, 2026-11-23, 2026-11-23T09:00:00Z")
+	cmd.Flags().StringVar(&o.Kind, "type", "", "only "+strings.Join(eventKinds, ", "))
+	return a.jsonFlag(cmd)
+}
+
+func parseSince(text string, o *pipeline.EventOptions) error {
+	if text == "" {
+		return nil
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		o.After = n
+		return nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		o.Since = time.Now().Add(-d)
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			o.Since = t
+			return nil
+		}
+	}
+	return usage(try(fmt.Errorf("--since: %q is neither a time nor a revision", text), "1207, 10m, 2026-11-23 or 2026-11-23T09:00:00Z"))
+}
+
+func (a *app) event(e events.UserChanged) error {
+	if a.json {
+		_, err := a.stdout.Write(eventJSON(e))
+		return err
+	}
+	_, err := fmt.Fprintln(a.stdout, plain(sentence(e)))
+	return err
+}
+
+// eventJSON is the event's body as it travelled, with the id and the type that travel in its headers.
+func eventJSON(e events.UserChanged) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"id":%q,"type":%q,`, e.ID, e.Type)
+	b.Write(bytes.TrimPrefix(bytes.TrimSpace(e.Raw), []byte("{")))
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+// sentence is an event in a line.
+func sentence(e events.UserChanged) string {
+	name := e.User.Text[0]
+	text := fmt.Sprintf("%d  %s  %s %s", e.Revision, clock(e.Time), e.Kind, name)
+	if e.Kind == "updated" {
+		var parts []string
+		for _, property := range slices.Sorted(maps.Keys(e.Changed)) {
+			parts = append(parts, fmt.Sprintf("%s %q → %q", property, show(e.Changed[property].Old), show(e.Changed[property].New)))
+		}
+		text += ": " + strings.Join(parts, ", ")
+	}
+	if e.Cause.Source != "" {
+		text += fmt.Sprintf("  (%s, run %d)", e.Cause.Source, e.Cause.Run)
+	}
+	return text
+}
+
+func show(v any) string { return fmt.Sprint(v) }

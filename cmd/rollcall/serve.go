@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/pipeline"
+)
+
+func (a *app) serve() *cobra.Command {
+	var only []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the pipeline until it is stopped",
+		Long:  "Run the pipeline: sources on their schedules, and everything that other commands and programs ask for.",
+		Example: `  rollcall serve
+  rollcall serve --roles connector,normalizer      on one of several machines with an external NATS`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, role := range only {
+				if !slices.Contains(pipeline.Roles, role) {
+					return usage(try(errors.New("--roles: there is no role "+role), strings.Join(pipeline.Roles, ", ")))
+				}
+			}
+			c, err := a.load()
+			if err != nil {
+				return err
+			}
+			c.Pipeline.Roles = only
+			log := a.log(c.Log)
+			for _, note := range c.Notes {
+				log.Warn().Msg(note)
+			}
+			node, err := pipeline.Start(context.WithoutCancel(cmd.Context()), c.Pipeline, log)
+			if err != nil {
+				return err
+			}
+			if err := node.Announce(); err != nil {
+				return errors.Join(err, node.Stop())
+			}
+			log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
+			err = a.until(cmd.Context(), node)
+			log.Info().Err(err).Msg("rollcall stopped")
+			return err
+		},
+	}
+	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))
+	return cmd
+}
+
+// until waits for Ctrl-C, or for the pipeline to end on its own.
+func (a *app) until(ctx context.Context, node *pipeline.Node) error {
+	ended := make(chan error, 1)
+	go func() { ended <- node.Wait() }()
+	select {
+	case err := <-ended:
+		return errors.Join(err, node.Stop())
+	case <-ctx.Done():
+		return node.Stop()
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"rollcall/pipeline"
+)
+
+func (a *app) status() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "What runs, what waits, what was last done",
+		Example: `  rollcall status
+  rollcall status --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
+				s, err := client.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return line(a.stdout, s)
+				}
+				return a.describeStatus(s)
+			})
+		},
+	}
+	return a.jsonFlag(cmd)
+}
+
+func (a *app) describeStatus(s pipeline.Status) error {
+	t := newTable(a.stdout)
+	t.row("users", fmt.Sprintf("%s, %s of them active", thousands(s.Users), thousands(s.Active)))
+	t.row("revision", fmt.Sprintf("%d, %s", s.Revision, behind(s.Revision, s.Relayed, "told to subscribers")))
+	t.row("log", fmt.Sprintf("%d, %s", s.LogEnd, behind(s.LogEnd, s.Log, "handled")))
+	t.row("dead letters", fmt.Sprint(s.DeadLetters))
+	t.row("store", s.Store)
+	if err := t.end(); err != nil {
+		return err
+	}
+	a.say("\n")
+	t = newTable(a.stdout, "SOURCE", "SCHEDULE", "ENTRIES", "ACTIVE USERS", "LAST RUN", "STATE", "REASON")
+	for _, one := range s.Sources {
+		t.row(sourceRow(one)...)
+	}
+	return t.end()
+}
+
+// behind says how far something is behind an end.
+func behind(end, done uint64, what string) string {
+	if done >= end {
+		return "all " + what
+	}
+	return fmt.Sprintf("%d not yet %s", end-done, what)
+}
+
+func sourceRow(s pipeline.SourceStatus) []string {
+	row := []string{s.Name, s.Schedule, thousands(s.Entries), thousands(s.Active), "-", "", ""}
+	switch {
+	case !s.Configured:
+		row[1] = "not in the configuration"
+	case !s.Enabled:
+		row[1] = "not enabled"
+	case s.Schedule == "":
+		row[1] = "by hand"
+	}
+	if s.Last != nil {
+		row[4], row[5], row[6] = clock(s.Last.Started), s.Last.State, s.Last.Reason
+	}
+	return row
+}

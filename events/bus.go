@@ -1,0 +1,106 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+// MaxBatch is how many messages an atomic batch may have.
+const MaxBatch = 1000
+
+// ErrMoved means that the stream has other messages behind the expected last one: somebody else wrote.
+var ErrMoved = errors.New("stream has moved on")
+
+// Bus is a connection to NATS.
+type Bus struct {
+	Conn      *nats.Conn
+	JetStream jetstream.JetStream
+}
+
+// Message is a message to publish.
+type Message struct {
+	Subject string
+	Header  nats.Header
+	Data    []byte
+}
+
+// Connect connects to NATS. It reconnects for ever; asyncError is told what NATS refuses afterwards, such
+// as a publish without permission.
+func Connect(url string, asyncError func(error), options ...nats.Option) (*Bus, error) {
+	options = append([]nats.Option{
+		nats.Name("rollcall"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.Timeout(5 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { asyncError(err) }),
+	}, options...)
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", url, err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(20*time.Second), jetstream.WithPublishAsyncMaxPending(4000))
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Bus{Conn: nc, JetStream: js}, nil
+}
+
+// Close closes the connection.
+func (b *Bus) Close() { b.Conn.Close() }
+
+// Publish writes one message and returns its sequence. A message with the same id (not empty) within two
+// minutes is written once.
+func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uint64, error) {
+	var opts []jetstream.PublishOpt
+	if id != "" {
+		opts = append(opts, jetstream.WithMsgID(id))
+	}
+	ack, err := b.JetStream.Publish(ctx, subject, data, opts...)
+	if err != nil {
+		return 0, fmt.Errorf("publish %s: %w", subject, err)
+	}
+	return ack.Sequence, nil
+}
+
+// PublishBatch writes the messages as one atomic batch, all or none, and returns the sequence of the last
+// one. With after not nil it writes only if that is the stream's last sequence, and fails with [ErrMoved]
+// otherwise. At most [MaxBatch] messages of one stream.
+func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint64) (uint64, error) {
+	batch := make([]*nats.Msg, len(messages))
+	for i, m := range messages {
+		batch[i] = &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+	}
+	if after != nil {
+		batch[0].Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(*after, 10))
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	ack, err := jetstreamext.PublishMsgBatch(ctx, b.JetStream, batch, jetstreamext.BatchFlowControl{AckTimeout: 10 * time.Second})
+	if err != nil {
+		return 0, fmt.Errorf("publish a batch of %d to %s: %w", len(batch), batch[0].Subject, moved(err))
+	}
+	return ack.Sequence, nil
+}
+
+// cloneHeader copies a header with room for the batch's own: publishing a batch writes into it.
+func cloneHeader(h nats.Header) nats.Header {
+	c := make(nats.Header, len(h)+3)
+	for k, v := range h {
+		c[k] = v
+	}
+	return c
+}
+
+// moved makes ErrMoved of the server's "wrong last sequence".
+func moved(err error) error {
+	var apiErr *jetstream.APIError
+	if errors.As(err, &apiErr) && (apiErr.ErrorCode == 10071 || apiErr.ErrorCode == 10164) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	return err
+}

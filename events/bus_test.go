@@ -1,0 +1,134 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/events/broker"
+	"rollcall/store"
+)
+
+// openBus starts a broker in a temporary folder with all streams.
+func openBus(t *testing.T) *events.Bus {
+	t.Helper()
+	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	bus, err := events.Connect(b.URL(), func(err error) { t.Error(err) }, b.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	if err := bus.EnsureStreams(t.Context(), events.StreamOptions{Replicas: 1, Keep: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	return bus
+}
+
+func TestBrokerRefusesStrangers(t *testing.T) {
+	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Stop()
+	if bus, err := events.Connect(b.URL(), func(error) {}); err == nil {
+		bus.Close()
+		t.Fatal("connected without credentials")
+	}
+}
+
+func TestBatchIsGuardedByTheLastSequence(t *testing.T) {
+	bus := openBus(t)
+	message := func(n uint64) events.Message {
+		return events.RevisionMessage("store", store.Revision{Number: n, Subject: fmt.Sprintf("users.updated.u%d", n), Body: []byte(`{}`)})
+	}
+	zero := uint64(0)
+	last, err := bus.PublishBatch(t.Context(), []events.Message{message(1), message(2)}, &zero)
+	if err != nil || last != 2 {
+		t.Fatalf("first batch: last %d, %v", last, err)
+	}
+	if _, err := bus.PublishBatch(t.Context(), []events.Message{message(3)}, &zero); !errors.Is(err, events.ErrMoved) {
+		t.Fatalf("a batch behind a stale sequence: %v, want ErrMoved", err)
+	}
+	if last, err = bus.PublishBatch(t.Context(), []events.Message{message(3)}, &last); err != nil || last != 3 {
+		t.Fatalf("third: last %d, %v", last, err)
+	}
+}
+
+func TestOneJobPerSource(t *testing.T) {
+	bus := openBus(t)
+	if _, err := bus.Publish(t.Context(), events.JobSubject("people"), "", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := bus.Publish(t.Context(), events.JobSubject("people"), "", []byte("2"))
+	var apiErr *jetstream.APIError
+	if !errors.As(err, &apiErr) || apiErr.ErrorCode != 10077 {
+		t.Fatalf("second job: %v, want 10077", err)
+	}
+}
+
+func TestSubscribeGoesOnAfterARevision(t *testing.T) {
+	bus := openBus(t)
+	var last uint64
+	for _, n := range []uint64{1, 2, 3, 1000, 1001, 1002} { // a reset skipped 4 to 999
+		body := fmt.Appendf(nil, `{"revision":%d,"kind":"updated","user":{"user_name":"alice"}}`, n)
+		var err error
+		last, err = bus.PublishBatch(t.Context(), []events.Message{events.RevisionMessage("s", store.Revision{Number: n, Subject: "users.updated.u", Body: body})}, &last)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for after, want := range map[uint64]int{0: 6, 2: 4, 3: 3, 999: 3, 1000: 2, 1001: 1} {
+		var got []uint64
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		err := events.Subscribe(ctx, bus.Conn, events.SubscribeOptions{After: after}, func(e events.UserChanged) error {
+			got = append(got, e.Revision)
+			if e.Revision == 1002 {
+				return events.ErrStop
+			}
+			return nil
+		})
+		cancel()
+		if err != nil || len(got) != want {
+			t.Errorf("after %d: revisions %v, %v; want %d of them", after, got, err, want)
+		}
+	}
+}
+
+func TestDurableSubscriberRetriesInOrder(t *testing.T) {
+	bus := openBus(t)
+	for n := uint64(1); n <= 3; n++ {
+		after := n - 1
+		body := fmt.Appendf(nil, `{"revision":%d}`, n)
+		if _, err := bus.PublishBatch(t.Context(), []events.Message{events.RevisionMessage("s", store.Revision{Number: n, Subject: "users.updated.u", Body: body})}, &after); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got []uint64
+	failed := false
+	err := events.Subscribe(ctx, bus.Conn, events.SubscribeOptions{Durable: "mail"}, func(e events.UserChanged) error {
+		got = append(got, e.Revision)
+		if e.Revision == 2 && !failed {
+			failed = true
+			return errors.New("mail server is away")
+		}
+		if e.Revision == 3 {
+			cancel()
+		}
+		return nil
+	})
+	if want := fmt.Sprint([]uint64{1, 2, 2, 3}); fmt.Sprint(got) != want {
+		t.Fatalf("handled %v (%v), want %s", got, err, want)
+	}
+}

@@ -1,0 +1,14 @@
+// Package events is what travels: subjects, streams, the bus that writes and reads them, and the
+// user-changed events that everyone may subscribe to.
+//
+// [Subscribe] is for Go programs that want to know what changed; it needs a NATS connection and nothing
+// else. Any other NATS client reads the stream ROLLCALL_USERS: CloudEvents 1.0 in the binary mode of the NATS
+// binding, body JSON, each revision of the store once, per user in order, delivered at least once.
+//
+// # Design
+//
+// Records and changes travel in CBOR (RFC 8949, core deterministic encoding), because a record's digest is
+// over its encoded bytes and values are arbitrary text; what people and foreign programs read (LOG, RUNS, USERS,
+// DEAD) is JSON. A message of CHANGES carries the changes of many records of one run (facts.md: a publish
+// costs more than a mapping), with their numbers in a header, so that ingest counts without decoding.
+package events

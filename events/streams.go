@@ -1,0 +1,76 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// StreamOptions are what an operator decides about the streams.
+type StreamOptions struct {
+	// Replicas of every stream, 3 on a cluster.
+	Replicas int
+	// Keep is how long events and the history behind them stay.
+	Keep time.Duration
+}
+
+// EnsureStreams creates the streams that are missing and brings up to date those that an operator's decision changes. One
+// that is right already is not touched: every update rewrites the stream's own files.
+func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
+	for _, c := range streams(o) {
+		if err := b.ensureStream(ctx, c); err != nil {
+			return fmt.Errorf("stream %s: %w", c.Name, err)
+		}
+	}
+	if _, err := b.JetStream.KeyValue(ctx, ConfigBucket); err == nil {
+		return nil
+	}
+	_, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: ConfigBucket, Replicas: o.Replicas, Storage: jetstream.FileStorage,
+		Description: "what decides for a source, under its hash",
+	})
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", ConfigBucket, err)
+	}
+	return nil
+}
+
+func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error {
+	existing, err := b.JetStream.Stream(ctx, c.Name)
+	if err == nil {
+		now := existing.CachedInfo().Config
+		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
+			return nil
+		}
+	}
+	_, err = b.JetStream.CreateOrUpdateStream(ctx, c)
+	return err
+}
+
+// streams lists every stream with its reason to exist (architecture.md, "Streams").
+func streams(o StreamOptions) []jetstream.StreamConfig {
+	all := []jetstream.StreamConfig{
+		{Name: JobsStream, Subjects: []string{"rollcall.jobs.*"}, Description: "who works on what",
+			Retention: jetstream.WorkQueuePolicy, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true},
+		{Name: RawStream, Subjects: []string{"rollcall.raw.*.*"}, Description: "the raw record of every entry",
+			MaxMsgsPerSubject: 8, AllowAtomicPublish: true},
+		{Name: ChangesStream, Subjects: []string{"rollcall.changes.*.*"}, Description: "the mapped changes of every run",
+			MaxAge: o.Keep, PersistMode: jetstream.AsyncPersistMode},
+		{Name: LogStream, Subjects: []string{"rollcall.log.>"}, Description: "the ordered inputs of the one writer",
+			MaxAge: o.Keep},
+		{Name: UsersStream, Subjects: []string{"rollcall.users.*.*", "rollcall.groups.*.*"}, Description: "user-changed events: the store's revisions",
+			MaxAge: o.Keep, AllowAtomicPublish: true},
+		{Name: RunsStream, Subjects: []string{"rollcall.runs.*.*"}, Description: "results of runs",
+			MaxAge: 365 * 24 * time.Hour},
+		{Name: DeadStream, Subjects: []string{"rollcall.dead.*.*"}, Description: "what was rejected, and why"},
+	}
+	for i := range all {
+		all[i].Storage = jetstream.FileStorage
+		all[i].Replicas = o.Replicas
+		all[i].AllowDirect = true
+	}
+	return all
+}

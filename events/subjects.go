@@ -1,0 +1,61 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+
+	"rollcall/store"
+)
+
+// The streams.
+const (
+	JobsStream    = "ROLLCALL_JOBS"
+	RawStream     = "ROLLCALL_RAW"
+	ChangesStream = "ROLLCALL_CHANGES"
+	LogStream     = "ROLLCALL_LOG"
+	UsersStream   = "ROLLCALL_USERS"
+	RunsStream    = "ROLLCALL_RUNS"
+	DeadStream    = "ROLLCALL_DEAD"
+	// ConfigBucket is the key-value bucket of configurations under their hashes.
+	ConfigBucket = "rollcall_config"
+)
+
+// JobSubject is where a run of a source is asked for.
+func JobSubject(source string) string { return "rollcall.jobs." + source }
+
+// RawSubject is where an entry's raw records go.
+func RawSubject(source string, key store.Key) string {
+	return "rollcall.raw." + source + "." + key.String()
+}
+
+// ChangesSubject is where the mapped changes of a run go.
+func ChangesSubject(source string, run uint64) string {
+	return fmt.Sprintf("rollcall.changes.%s.%d", source, run)
+}
+
+// LogSubject is where a run's started, finished, aborted or failed goes.
+func LogSubject(source, what string) string { return "rollcall.log." + source + "." + what }
+
+// CommandSubject is where a command of that kind goes. "command" is no name for a source.
+func CommandSubject(kind string) string { return "rollcall.log.command." + kind }
+
+// ParseLogSubject returns what LogSubject or CommandSubject was made of.
+func ParseLogSubject(subject string) (source, what string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, "rollcall.log.")
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(rest, ".")
+}
+
+// RevisionSubject is where the event of a revision goes: "users.updated.<id>" after the prefix.
+func RevisionSubject(tail string) string { return "rollcall." + tail }
+
+// RunSubject is where a run's result goes.
+func RunSubject(state, source string) string { return "rollcall.runs." + state + "." + source }
+
+// DeadSubject is where a stage puts what it rejected.
+func DeadSubject(stage, source string) string { return "rollcall.dead." + stage + "." + source }
+
+// ProgressSubject is where a run's progress is told, outside of any stream.
+func ProgressSubject(source string) string { return "rollcall.progress." + source }

@@ -1,0 +1,174 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// SubscribeOptions say which events a subscriber wants.
+type SubscribeOptions struct {
+	// Durable names a consumer that NATS keeps: the subscriber goes on where it stopped, and several
+	// processes of one name share the events. Empty: a reader of its own that keeps its position itself.
+	Durable string
+	// After is the last revision that was handled: the first event is the next one there is.
+	After uint64
+	// Since starts at a time instead.
+	Since time.Time
+	// Kinds are the kinds of events wanted ("created", "updated", …), none for all.
+	Kinds []string
+}
+
+// Subscribe calls handle for every user-changed event until ctx is done or, without a durable name, handle
+// fails. With one, a failed event is delivered again after a second. Delivery is at least once and, per user,
+// in order; compare UserChanged.Revision with the last one handled.
+func Subscribe(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	b := &Bus{Conn: nc, JetStream: js}
+	if o.Durable != "" {
+		return b.subscribeDurable(ctx, o, handle)
+	}
+	return b.readEvents(ctx, o, handle, func(jetstream.Msg) error { return nil })
+}
+
+// ReadAvailable calls handle for the events that there are, and returns behind the last one.
+func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	b := &Bus{Conn: nc, JetStream: js}
+	s, err := js.Stream(ctx, UsersStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", UsersStream, err)
+	}
+	var last uint64
+	for _, subject := range o.subjects() {
+		msg, err := s.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", UsersStream, err)
+		}
+		last = max(last, msg.Sequence)
+	}
+	from, err := b.sequenceAfter(ctx, o.After)
+	if err != nil || from > last || last == 0 || !o.Since.IsZero() && o.Since.After(time.Now()) {
+		return err
+	}
+	return b.readEvents(ctx, o, handle, func(msg jetstream.Msg) error {
+		if meta, err := msg.Metadata(); err != nil || meta.Sequence.Stream >= last {
+			return errors.Join(err, ErrStop)
+		}
+		return nil
+	})
+}
+
+// readEvents hands events over in order; then is called behind each.
+func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, handle func(UserChanged) error, then func(jetstream.Msg) error) error {
+	from, err := b.sequenceAfter(ctx, o.After)
+	if err != nil {
+		return err
+	}
+	follow := FollowOptions{From: from, Since: o.Since, Subjects: o.subjects()}
+	if from > 0 {
+		follow.Since = time.Time{}
+	}
+	return b.Follow(ctx, UsersStream, follow, func(msg jetstream.Msg) error {
+		if RevisionOf(msg.Headers()) > o.After {
+			e, err := ParseUserChanged(msg.Headers(), msg.Data())
+			if err != nil {
+				return err
+			}
+			if err := handle(e); err != nil {
+				return err
+			}
+		}
+		return then(msg)
+	})
+}
+
+func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, handle func(UserChanged) error) error {
+	c, err := b.JetStream.CreateOrUpdateConsumer(ctx, UsersStream, jetstream.ConsumerConfig{
+		Durable: o.Durable, FilterSubjects: o.subjects(), AckPolicy: jetstream.AckExplicitPolicy,
+		MaxAckPending: 1, // one at a time, or a retry would overtake: per user in order
+		AckWait:       30 * time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe as %s: %w", o.Durable, err)
+	}
+	messages, err := c.Messages()
+	if err != nil {
+		return fmt.Errorf("subscribe as %s: %w", o.Durable, err)
+	}
+	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Stop)()
+	for {
+		msg, err := messages.Next()
+		if err != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		if err := o.deliver(msg, handle); err != nil {
+			return err
+		}
+	}
+}
+
+// deliver hands one message over: done, or again in a second.
+func (o SubscribeOptions) deliver(msg jetstream.Msg, handle func(UserChanged) error) error {
+	e, err := ParseUserChanged(msg.Headers(), msg.Data())
+	if err != nil {
+		return errors.Join(err, msg.TermWithReason("not an event"))
+	}
+	if e.Revision > o.After {
+		if err := handle(e); err != nil {
+			return msg.NakWithDelay(time.Second)
+		}
+	}
+	return msg.Ack()
+}
+
+func (o SubscribeOptions) subjects() []string {
+	if len(o.Kinds) == 0 {
+		return []string{"rollcall.users.*.*"}
+	}
+	subjects := make([]string, len(o.Kinds))
+	for i, kind := range o.Kinds {
+		subjects[i] = "rollcall.users." + kind + ".*"
+	}
+	return subjects
+}
+
+// sequenceAfter returns where in USERS the first revision above the given one stands or will stand. Revisions only
+// grow along the stream, but not evenly (a reset skips numbers): it is searched for.
+func (b *Bus) sequenceAfter(ctx context.Context, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return 0, nil
+	}
+	s, err := b.JetStream.Stream(ctx, UsersStream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", UsersStream, err)
+	}
+	low, high := s.CachedInfo().State.FirstSeq, s.CachedInfo().State.LastSeq+1
+	for low < high {
+		middle := low + (high-low)/2
+		msg, err := s.GetMsg(ctx, middle)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return 0, fmt.Errorf("stream %s: message %d: %w", UsersStream, middle, err)
+		}
+		if err != nil || RevisionOf(msg.Header) <= revision {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}

@@ -1,0 +1,75 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/events"
+	"rollcall/store"
+)
+
+// anchor compares the store's position with LOG. A stream that lost its tail would give new messages old
+// sequences, and they would never be read: that is silent loss. The store is the truth about what was applied, so
+// it goes on at the stream's end with numbers above its own, says so loudly, and the next full run of every
+// source heals what the lost messages would have said.
+func (r *reconciler) anchor(ctx context.Context) error {
+	stream, err := r.bus.JetStream.Stream(ctx, events.LogStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", events.LogStream, err)
+	}
+	info := stream.CachedInfo()
+	r.created = info.Created.UTC()
+	var position store.Position
+	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
+		return err
+	}
+	if position.Sequence == 0 {
+		return nil
+	}
+	reason, err := r.strange(ctx, stream, info, position)
+	if err != nil || reason == "" {
+		return err
+	}
+	return r.reanchor(ctx, stream, info, position, reason)
+}
+
+// strange says why the stream is not the one that the position was taken in, "" when it is.
+func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, position store.Position) (string, error) {
+	switch {
+	case !position.Created.Equal(r.created):
+		return "the stream was made anew", nil
+	case info.State.LastSeq < position.Sequence:
+		return fmt.Sprintf("the stream lost its tail: it ends at %d", info.State.LastSeq), nil
+	case info.State.FirstSeq > position.Sequence || position.Fingerprint == store.Digest{}:
+		return "", nil // the message aged away, or is one that nobody can compare
+	}
+	msg, err := stream.GetMsg(ctx, position.Sequence)
+	if err != nil {
+		return "", fmt.Errorf("message %d of the log: %w", position.Sequence, err)
+	}
+	if store.DigestOf(msg.Subject, msg.Data) != position.Fingerprint {
+		return "the stream has another message at that place", nil
+	}
+	return "", nil
+}
+
+func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, position store.Position, reason string) error {
+	end := max(info.State.LastSeq, position.Sequence)
+	r.log.Error().Str("reason", reason).Uint64("position", position.Sequence).Uint64("going_on_at", end+1).
+		Msg("the log is not the one that the store knows; what it said after the store's position is lost, and the next run of every source reads it again")
+	if info.State.LastSeq < end { // new messages must have numbers above every run that the store knows
+		if err := stream.Purge(ctx, jetstream.WithPurgeSequence(end+1)); err != nil {
+			return fmt.Errorf("move the log's end: %w", err)
+		}
+	}
+	return r.db.Update(func(tx *store.Tx) error {
+		for _, name := range tx.SourceNames() {
+			if err := r.closeOpen(tx, logMessage{source: name, time: position.Created}, "", "the log that it was written in is lost"); err != nil {
+				return err
+			}
+		}
+		return tx.SetLogPosition(store.Position{Sequence: end, Created: r.created})
+	})
+}

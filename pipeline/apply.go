@@ -1,0 +1,314 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/events"
+	"rollcall/pipeline/policy"
+	"rollcall/store"
+)
+
+// applier copies a plan's verdicts into users, origins and revisions. It decides nothing: what it writes depends on
+// the plan and on the message that ordered it. It works in transactions of about a thousand verdicts and keeps its
+// place, so that a restart goes on where it stopped.
+type applier struct {
+	*reconciler
+	run     *store.Run
+	message logMessage
+	cards   store.CardMode
+	place   store.Applying
+	done    bool
+	report  *reporter
+}
+
+// applyBatch is how many verdicts one transaction applies.
+const applyBatch = 1000
+
+// The phases of applying: what is released goes first, in the whole run, so that values can change hands.
+const (
+	phaseRelease = iota
+	phaseWrite
+)
+
+// apply applies a planned run to its end.
+func (r *reconciler) apply(ctx context.Context, m logMessage, run *store.Run) error {
+	return r.applyFrom(ctx, m, run, store.Applying{Source: run.Source, Run: run.Number, LogSequence: m.sequence, Time: m.time})
+}
+
+// resume finishes what a crash interrupted: a run that was being applied, plans that were to be dropped.
+func (r *reconciler) resume(ctx context.Context) error {
+	var place *store.Applying
+	var run *store.Run
+	err := r.db.View(func(tx *store.Tx) (err error) {
+		if place, err = tx.Applying(); err != nil || place == nil {
+			return err
+		}
+		run, err = tx.Run(place.Source, place.Run)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if place == nil {
+		return r.tidyAll(ctx)
+	}
+	if run == nil {
+		return fmt.Errorf("run %d of %s is being applied, but the store does not know it", place.Run, place.Source)
+	}
+	r.log.Info().Str("source", place.Source).Uint64("run", place.Run).Msg("going on with a run that was interrupted while it was applied")
+	m, err := r.messageAt(ctx, *place)
+	if err != nil {
+		return err
+	}
+	if err := r.applyFrom(ctx, m, run, *place); err != nil {
+		return err
+	}
+	return r.tidyAll(ctx)
+}
+
+// messageAt returns the message of LOG that ordered what is being applied.
+func (r *reconciler) messageAt(ctx context.Context, place store.Applying) (logMessage, error) {
+	m := logMessage{sequence: place.LogSequence, time: place.Time, source: place.Source,
+		position: store.Position{Sequence: place.LogSequence, Created: r.created}}
+	stream, err := r.bus.JetStream.Stream(ctx, events.LogStream)
+	if err != nil {
+		return m, err
+	}
+	if msg, err := stream.GetMsg(ctx, place.LogSequence); err == nil {
+		m.data, m.position.Fingerprint = msg.Data, store.DigestOf(msg.Subject, msg.Data)
+	}
+	return m, nil
+}
+
+func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run, place store.Applying) error {
+	rules, err := r.rules.load(ctx, run.Config)
+	if err != nil {
+		return err
+	}
+	a := &applier{reconciler: r, run: run, message: m, place: place, cards: store.ParseCardMode(rules.Options.EventCards), report: newReporter(r.bus, run.Source, run.Number)}
+	a.report.stage("applying")
+	a.report.total.Store(int64(run.Records))
+	reporting, stop := context.WithCancel(ctx)
+	defer stop()
+	go a.report.loop(reporting)
+	for !a.done {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.db.Update(a.step); err != nil {
+			return fmt.Errorf("apply run %d of %s: %w", run.Number, run.Source, err)
+		}
+		r.committed()
+	}
+	return r.tidy(ctx, run.Source, run.Number)
+}
+
+// step applies the next verdicts, and behind the last one writes the checkpoint and the run's result in the
+// same transaction.
+func (a *applier) step(tx *store.Tx) error {
+	room := applyBatch
+	for a.place.Phase <= phaseWrite && room > 0 {
+		n, err := a.phase(tx, room)
+		if err != nil {
+			return err
+		}
+		if n < room { // the phase has no more
+			a.place.Phase++
+			a.place.After = nil
+		}
+		room -= n
+	}
+	if a.place.Phase <= phaseWrite {
+		if err := tx.PutRun(a.run); err != nil { // with its counters, for whoever resumes
+			return err
+		}
+		return tx.SetApplying(&a.place)
+	}
+	a.done = true
+	return a.conclude(tx)
+}
+
+// phase applies up to room entries of the present phase and returns how many there were.
+func (a *applier) phase(tx *store.Tx, room int) (n int, err error) {
+	part, one := byte(planRelease), a.release
+	if a.place.Phase == phaseWrite {
+		part, one = planVerdict, a.write
+	}
+	after := a.place.After
+	if after == nil {
+		after = []byte{part}
+	}
+	type entry struct{ key, value []byte }
+	var batch []entry
+	err = tx.Plan(a.run.Source, a.run.Number, after, func(key, value []byte) error {
+		if key[0] != part || len(batch) == room {
+			return store.ErrStop
+		}
+		batch = append(batch, entry{key, value})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range batch {
+		if err := one(tx, e.value); err != nil {
+			return n, err
+		}
+		a.place.After = e.key
+		n++
+	}
+	return n, nil
+}
+
+func (a *applier) release(tx *store.Tx, value []byte) error {
+	var r release
+	if err := cbor.Unmarshal(value, &r); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	return tx.ReleaseClaims(r.User, r.Claims)
+}
+
+// write copies one verdict: the user with his indexes, the revision, the origin.
+func (a *applier) write(tx *store.Tx, value []byte) error {
+	v, err := policy.DecodeVerdict(value)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	a.report.applied.Add(1)
+	if v.User != nil {
+		if err := a.writeUser(tx, v); err != nil {
+			return err
+		}
+	}
+	if v.DropOrigin {
+		return tx.DeleteOrigin(a.run.Source, store.KeyOf(v.Key))
+	}
+	if v.Origin != nil {
+		return tx.PutOrigin(a.run.Source, v.Origin)
+	}
+	return nil
+}
+
+func (a *applier) writeUser(tx *store.Tx, v *policy.Verdict) error {
+	if v.Event == "" { // links only: nothing that anybody is told
+		return tx.PutUser(v.User)
+	}
+	head, chain := tx.Head()
+	v.User.Revision, v.User.Updated = head+1, a.message.time
+	if v.Event == "created" {
+		v.User.Created = a.message.time
+	}
+	if err := tx.PutUser(v.User); err != nil {
+		return err
+	}
+	body := appendUserEvent(nil, head+1, a.message.time, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
+	return tx.AppendRevision(store.Revision{Number: head + 1, Subject: "users." + v.Event + "." + v.User.ID,
+		Time: a.message.time, Chain: store.ChainOf(chain, body), Body: body})
+}
+
+// conclude writes what the run leaves behind: the source's checkpoint, the run's result, the log's position.
+func (a *applier) conclude(tx *store.Tx) error {
+	source, err := tx.Source(a.run.Source)
+	if err != nil {
+		return err
+	}
+	if source.Held == a.run.Number {
+		source.Held = 0
+	}
+	if err := supersedeHeld(tx, a.message, source); err != nil {
+		return err
+	}
+	source.Applied, source.Checkpoint = a.run.Number, a.run.Next
+	source.Config, source.Scope, source.Server = a.run.Config, a.run.Scope, a.run.Server
+	if a.run.Kind == "full" {
+		source.Reconciled = a.message.time
+	}
+	if err := tx.PutSource(source); err != nil {
+		return err
+	}
+	if err := tx.SetApplying(nil); err != nil {
+		return err
+	}
+	a.run.State, a.run.Reason, a.run.Try = store.Applied, "", ""
+	if err := closeRun(tx, a.message, a.run); err != nil {
+		return err
+	}
+	return tx.SetLogPosition(a.message.position)
+}
+
+// tidyAll drops the plans that nobody waits for.
+func (r *reconciler) tidyAll(ctx context.Context) error {
+	var refs []store.PlanRef
+	if err := r.db.View(func(tx *store.Tx) (err error) { refs, err = tx.Plans(); return err }); err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		var state string
+		err := r.db.View(func(tx *store.Tx) error {
+			run, err := tx.Run(ref.Source, ref.Run)
+			if run != nil {
+				state = run.State
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if state == store.Applied {
+			err = r.tidy(ctx, ref.Source, ref.Run)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidy takes the raw records of entries that are gone out of RAW and drops the plan.
+func (r *reconciler) tidy(ctx context.Context, source string, run uint64) error {
+	gone, err := r.goneIn(source, run)
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		stream, err := r.bus.JetStream.Stream(ctx, events.RawStream)
+		if err != nil {
+			return err
+		}
+		for _, g := range gone {
+			err := stream.Purge(ctx, jetstream.WithPurgeSubject(events.RawSubject(source, g.key)), jetstream.WithPurgeSequence(g.sequence+1))
+			if err != nil {
+				return fmt.Errorf("purge the raw records of an entry that is gone: %w", err)
+			}
+		}
+	}
+	return r.dropPlan(source, run)
+}
+
+// goneEntry is an entry whose delete was applied, with its place in RAW.
+type goneEntry struct {
+	key      store.Key
+	sequence uint64
+}
+
+func (r *reconciler) goneIn(source string, run uint64) (gone []goneEntry, err error) {
+	err = r.db.View(func(tx *store.Tx) error {
+		return tx.Plan(source, run, []byte{planGone}, func(key, value []byte) error {
+			if key[0] != planGone {
+				return store.ErrStop
+			}
+			gone = append(gone, goneEntry{key: store.Key(key[2:]), sequence: binary.BigEndian.Uint64(value)})
+			return nil
+		})
+	})
+	return gone, err
+}
+
+// timestamp is how times are written into events.
+const timestamp = time.RFC3339Nano

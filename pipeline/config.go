@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rollcall/connectors"
+	"rollcall/pipeline/mapping"
+	"rollcall/pipeline/policy"
+)
+
+// The roles that a process can take on.
+const (
+	RoleConnector  = "connector"
+	RoleNormalizer = "normalizer"
+	RoleReconciler = "reconciler"
+)
+
+// Roles are all roles in the order of a record's way.
+var Roles = []string{RoleConnector, RoleNormalizer, RoleReconciler}
+
+// Config is everything that a pipeline needs to know.
+type Config struct {
+	// DataDir holds the store and the embedded broker's streams.
+	DataDir string
+	NATS    NATS
+	// EventsKeep is how long events and the history behind them stay.
+	EventsKeep time.Duration
+	Sources    []Source
+	// Roles of this process, none for all.
+	Roles []string
+	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
+	JobLease time.Duration
+}
+
+// NATS says where the streams are.
+type NATS struct {
+	// URL of an external server or cluster; empty for the embedded one.
+	URL string
+	// CredentialsFile is a NATS credentials file for the external server.
+	CredentialsFile string
+	// Listen is where the embedded server listens, a free port on loopback when empty.
+	Listen   string
+	Replicas int
+}
+
+// Source is one configured source.
+type Source struct {
+	Name    string
+	Enabled bool
+	// Schedule is a cron expression of five fields, empty for runs by hand only.
+	Schedule string
+	Reader   connectors.Config
+	Mapping  mapping.Config
+	Options  policy.Options
+}
+
+// Rules is what decides for a source: an input of the log like any other, published once under its hash.
+type Rules struct {
+	Kind    string         `json:"kind"`
+	Scope   string         `json:"scope"`
+	Mapping mapping.Config `json:"mapping"`
+	Options policy.Options `json:"options"`
+}
+
+// Rules returns what decides for the source.
+func (s *Source) Rules() Rules {
+	return Rules{Kind: s.Reader.Kind(), Scope: s.Reader.Scope(), Mapping: s.Mapping, Options: s.Options}
+}
+
+// Encode returns the rules as published, and their hash in 16 hexadecimal digits. Equal rules encode equally.
+func (r Rules) Encode() (data []byte, hash string, err error) {
+	data, err = json.Marshal(r)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode rules of %s: %w", r.Options.Source, err)
+	}
+	return data, hashOf(data), nil
+}
+
+// ScopeHash returns the hash of what is read.
+func (r Rules) ScopeHash() string { return hashOf([]byte(r.Scope)) }
+
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// ErrUnknownSource means that the configuration has no source of that name.
+var ErrUnknownSource = errors.New("source is not configured")
+
+// source returns the source of that name.
+func (c *Config) source(name string) (*Source, error) {
+	for i := range c.Sources {
+		if c.Sources[i].Name == name {
+			return &c.Sources[i], nil
+		}
+	}
+	return nil, connectors.Hint(fmt.Errorf("%w: %q", ErrUnknownSource, name), "rollcall check lists the sources of the configuration")
+}
+
+func (c *Config) has(role string) bool { return len(c.Roles) == 0 || slices.Contains(c.Roles, role) }
+
+func (c *Config) jobLease() time.Duration {
+	if c.JobLease > 0 {
+		return c.JobLease
+	}
+	return 10 * time.Second
+}

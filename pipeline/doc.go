@@ -1,0 +1,41 @@
+// Package pipeline carries what a directory says to the users in the store and on to whoever listens. `ls` prints the
+// journey of a record:
+//
+//	schedule   asks for a run of a source: a job
+//	worker     takes the job and opens the run: its number is the sequence of "started" in LOG
+//	ingest     reads the source through its connector and publishes to RAW what the store has not applied
+//	normalize  maps each record to a change, in CHANGES
+//	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
+//	relay      publishes the store's revisions to USERS and results of runs to RUNS
+//
+// Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
+// this the log that the store knows?), preview and status.
+//
+// # Promises
+//
+// Absence is proven, never assumed. The store is the only truth about what has been applied. A run that finds nothing
+// new leaves no record, no revision and no event. One writer applies one ordered log. No event without a commit, no
+// commit without an event. One bad record never stops the others and never looks like an absence. Secrets do not travel.
+// promises_test.go holds a test for each.
+//
+// # Design
+//
+// It follows the design notes, with these differences:
+//
+//   - A message of CHANGES carries the changes of up to 500 records instead of one: publishing, counting and reading
+//     twice costs by the message. Which records a message carries stands in its header, so ingest counts distinct records
+//     without decoding, and redelivered batches that are cut differently do no harm.
+//   - The plan is made by reading CHANGES twice (who claims what; then a verdict for each) instead of sorting the
+//     changes in the store first: the fold gives the same verdicts in any order, so only the plan itself is written.
+//     The plan's hash is a sum over its verdicts' hashes for the same reason.
+//   - A waiting entry (refused, ignored, partly applied) keeps its record's digest. Its mapped change rests in its
+//     origin and is folded into every later run from there; without a digest its record would be published again in every
+//     run, against promise 3.
+//   - An entry that is gone keeps its origin, with the digest of an absence, so that an absence that was dealt with is
+//     not proposed again, and whoever comes back is known.
+//   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
+//     depend on the log's order alone.
+//   - The relay adds the chain hash to an event's body when it publishes it; the body in the store is what the hash is over.
+//   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
+//     failed at the moment when the next attempt starts.
+package pipeline

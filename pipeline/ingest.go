@@ -1,0 +1,309 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/connectors"
+	"rollcall/events"
+	"rollcall/store"
+)
+
+// ingest is one attempt of a connector worker at one run: it reads the source and publishes to RAW what
+// differs from what the store says was applied.
+type ingest struct {
+	bus    *events.Bus
+	client *Client
+	source *Source
+	rules  *ruleSet
+	job    Job
+	config string
+	run    uint64
+	log    zerolog.Logger
+
+	baseline *baseline
+	secrets  map[string]bool
+	batches  chan []events.Message
+	batch    []events.Message
+	bytes    int
+	number   uint64
+	read     int
+	deferred int
+	warnings []string
+	report   *reporter
+}
+
+// Bounds of one atomic batch of RAW.
+const (
+	maxRawBatch = 1000
+	maxRawBytes = 4 << 20
+)
+
+// stallLimit is how long ingest waits for the next change in CHANGES before it gives the run up.
+const stallLimit = 2 * time.Minute
+
+// errEntryMoved means that an entry which the read missed is there after all.
+var errEntryMoved = errors.New("an entry moved while the source was read")
+
+// do reads the source and returns what "finished" says. Every error ends the attempt: nothing comes of it.
+func (in *ingest) do(ctx context.Context) (*finished, error) {
+	var err error
+	if in.baseline, err = fetchBaseline(ctx, in.client, in.source.Name); err != nil {
+		return nil, fmt.Errorf("fetch the baseline: %w", err)
+	}
+	in.secrets = map[string]bool{}
+	for _, name := range in.rules.mapping.Secrets() {
+		in.secrets[strings.ToLower(name)] = true
+	}
+	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	counted := in.countChanges(ctx, cancel)
+	outcome, err := in.pump(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.awaitMapped(ctx, counted); err != nil {
+		return nil, err
+	}
+	return in.finished(outcome), nil
+}
+
+// pump reads and publishes side by side.
+func (in *ingest) pump(ctx context.Context, reader connectors.Connector) (outcome connectors.Outcome, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	in.batches = make(chan []events.Message, 2)
+	group.Go(func() error { return in.publish(ctx) })
+	group.Go(func() error {
+		defer close(in.batches)
+		var err error
+		outcome, err = in.readAll(ctx, reader)
+		return err
+	})
+	return outcome, group.Wait()
+}
+
+// readAll makes the pass and, after its proven end, calls the roll of those who were not seen.
+func (in *ingest) readAll(ctx context.Context, reader connectors.Connector) (connectors.Outcome, error) {
+	in.report.stage("reading")
+	outcome, err := reader.Read(ctx, nil, func(r connectors.Record) error { return in.emit(ctx, &r) })
+	if err != nil {
+		return outcome, err
+	}
+	if ctx.Err() != nil {
+		return outcome, context.Cause(ctx)
+	}
+	if !outcome.Whole {
+		return outcome, fmt.Errorf("%w: the connector saw no end marker", connectors.ErrIncomplete)
+	}
+	if err := in.callAbsent(ctx, reader, outcome); err != nil {
+		return outcome, err
+	}
+	return outcome, in.flush(ctx)
+}
+
+// emit takes one record over: what the store has already is only counted.
+func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
+	in.read++
+	in.report.read.Store(int64(in.read))
+	in.dropSecrets(r)
+	data, err := canonical(r)
+	if err != nil {
+		return err
+	}
+	key, digest := store.KeyOf(r.Key), store.DigestOf(in.config, data)
+	if in.baseline.see(key) == digest {
+		return nil
+	}
+	raw := rawRecord{Digest: digest, Entry: r.Name, Record: data}
+	if limit := int(in.bus.Conn.MaxPayload()) - 4096; len(data) > limit {
+		raw.Record, err = canonical(&connectors.Record{Key: r.Key, Kind: r.Kind,
+			Problem: fmt.Sprintf("the record has %d bytes, more than the %d that a message may have", len(data), limit)})
+		if err != nil {
+			return err
+		}
+	}
+	return in.add(ctx, key, &raw)
+}
+
+// dropSecrets takes the attributes that the mapping uses for PINs out of the record, before anything of it travels.
+func (in *ingest) dropSecrets(r *connectors.Record) {
+	if len(in.secrets) == 0 {
+		return
+	}
+	kept := r.Attributes[:0]
+	for _, a := range r.Attributes {
+		if !in.secrets[strings.ToLower(a.Name)] {
+			kept = append(kept, a)
+			continue
+		}
+		if len(a.Values) > 0 {
+			in.warn(fmt.Sprintf("attribute %s is mapped to pins and was left out: PINs are not synchronized by this version", a.Name))
+		}
+	}
+	r.Attributes = kept
+}
+
+// callAbsent publishes a delete for every entry that was applied and not seen, unless the source still has it.
+func (in *ingest) callAbsent(ctx context.Context, reader connectors.Connector, outcome connectors.Outcome) error {
+	gone := absence(in.config)
+	var keys []store.Key
+	in.baseline.unseen(func(e store.BaselineEntry) {
+		if e.Digest != gone {
+			keys = append(keys, e.Key)
+		}
+	})
+	if before := in.baseline.source.Server; before != "" && before != outcome.Server && in.rules.ScopeHash() == in.baseline.source.Scope && len(keys) > 0 {
+		in.deferred = len(keys)
+		in.warn(fmt.Sprintf("%d entries are not on %s; the last run read %s, so they wait for a second run", len(keys), outcome.Server, before))
+		return nil
+	}
+	const chunk = 500
+	for len(keys) > 0 {
+		n := min(chunk, len(keys))
+		if err := in.callChunk(ctx, reader, keys[:n], gone); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, keys []store.Key, gone store.Digest) error {
+	entries, err := in.client.entries(ctx, in.source.Name, keys)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.Key
+	}
+	present, err := reader.Present(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("look absent entries up again: %w", err)
+	}
+	for _, e := range entries {
+		there, answered := present[e.Key]
+		if there || !answered {
+			return fmt.Errorf("%w: %s was not read, but it is there", errEntryMoved, e.Entry)
+		}
+		record, err := canonical(&connectors.Record{Key: e.Key, Kind: connectors.User, Deleted: true})
+		if err != nil {
+			return err
+		}
+		if err := in.add(ctx, store.KeyOf(e.Key), &rawRecord{Digest: gone, Absent: true, Entry: e.Entry, Record: record}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add puts a record into the batch, stamped with run and number.
+func (in *ingest) add(ctx context.Context, key store.Key, raw *rawRecord) error {
+	in.number++
+	raw.Source, raw.Run, raw.Number, raw.Config = in.source.Name, in.run, in.number, in.config
+	data, err := encoding.Marshal(raw)
+	if err != nil {
+		return fmt.Errorf("encode the record of %s: %w", raw.Entry, err)
+	}
+	in.batch = append(in.batch, events.Message{Subject: events.RawSubject(in.source.Name, key), Data: data})
+	in.bytes += len(data)
+	if len(in.batch) < maxRawBatch && in.bytes < maxRawBytes {
+		return nil
+	}
+	return in.flush(ctx)
+}
+
+func (in *ingest) flush(ctx context.Context) error {
+	if len(in.batch) == 0 {
+		return nil
+	}
+	select {
+	case in.batches <- in.batch:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	in.batch, in.bytes = make([]events.Message, 0, maxRawBatch), 0
+	return nil
+}
+
+// publish writes batches while the next ones are read.
+func (in *ingest) publish(ctx context.Context) error {
+	for batch := range in.batches {
+		if _, err := in.bus.PublishBatch(ctx, batch, nil); err != nil {
+			return err
+		}
+		in.report.published.Add(int64(len(batch)))
+	}
+	return nil
+}
+
+// countChanges counts the distinct changes of the run in CHANGES as normalizers deliver them, and signals each step.
+func (in *ingest) countChanges(ctx context.Context, cancel context.CancelCauseFunc) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	go func() {
+		var seen numberSet
+		subject := events.ChangesSubject(in.source.Name, in.run)
+		err := in.bus.Follow(ctx, events.ChangesStream, events.FollowOptions{Subjects: []string{subject}, HeadersOnly: true},
+			func(msg jetstream.Msg) error {
+				if err := parseNumbers(msg.Headers().Get(numbersHeader), seen.add); err != nil {
+					return err
+				}
+				in.report.mapped.Store(int64(seen.count))
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+				return nil
+			})
+		cancel(err)
+	}()
+	return changed
+}
+
+// awaitMapped waits until every record that was published has its change in CHANGES.
+func (in *ingest) awaitMapped(ctx context.Context, counted <-chan struct{}) error {
+	in.report.stage("mapping")
+	for in.report.mapped.Load() < int64(in.number) {
+		select {
+		case <-counted:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(stallLimit):
+			return connectors.Hint(
+				fmt.Errorf("%d of %d records were mapped and no further one for %s", in.report.mapped.Load(), in.number, stallLimit),
+				"start a normalizer (rollcall serve --roles normalizer), then run the source again")
+		}
+	}
+	return nil
+}
+
+// warn keeps the first warnings of each kind for the run's result.
+func (in *ingest) warn(text string) {
+	for _, w := range in.warnings {
+		if w == text {
+			return
+		}
+	}
+	if len(in.warnings) < 100 {
+		in.warnings = append(in.warnings, text)
+	}
+}
+
+func (in *ingest) finished(o connectors.Outcome) *finished {
+	return &finished{
+		Run: in.run, From: in.baseline.source.Applied, Changes: int(in.number), Read: in.read, Whole: o.Whole, Deferred: in.deferred,
+		Next: o.Next, Scope: in.rules.ScopeHash(), Server: o.Server, Evidence: o.Evidence, Pages: o.Pages, Bytes: o.Bytes,
+		Wire: o.Wire.Seconds(), Warnings: append(o.Warnings, in.warnings...),
+	}
+}

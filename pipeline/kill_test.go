@@ -1,0 +1,175 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/connectors"
+	"rollcall/pipeline"
+	"rollcall/store"
+)
+
+// killedDir is the environment variable that makes this test binary a process to be killed: a pipeline on that directory
+// which runs its source once and exits.
+const killedDir = "ROLLCALL_TEST_KILLED_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killedDir); dir != "" {
+		if err := runToBeKilled(dir, os.Getenv("ROLLCALL_TEST_ROUND")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// directoryOfRound is the directory as it is in a round: the same whoever asks.
+func directoryOfRound(round int) *roster {
+	chance := rand.New(rand.NewPCG(1, uint64(round)))
+	dir := newRoster().people(300)
+	for i := range 40 {
+		key := fmt.Sprintf("p%05d", chance.IntN(300))
+		switch i % 4 {
+		case 0:
+			dir.set(key, "phone", fmt.Sprintf("+420 %d", round))
+		case 1:
+			dir.set(key, "card", fmt.Sprintf("%08X", chance.Uint32()))
+		case 2:
+			if i < 20 {
+				dir.remove(key)
+				dir.person(fmt.Sprintf("new%d-%d", round, i))
+			}
+		case 3:
+			if _, there := dir.entries[key]; there {
+				dir.set(key, "uid", fmt.Sprintf("%s-%d", key, round))
+			}
+		}
+		if _, there := dir.entries[key]; !there {
+			dir.person(key)
+		}
+	}
+	return dir
+}
+
+func runToBeKilled(dir, round string) error {
+	var n int
+	if _, err := fmt.Sscan(round, &n); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	node, err := pipeline.Start(ctx, killedConfig(dir, directoryOfRound(n)), zerolog.New(os.Stderr).Level(zerolog.ErrorLevel))
+	if err != nil {
+		return err
+	}
+	if err := syncToEnd(ctx, node.Client()); err != nil {
+		return err
+	}
+	return node.Stop()
+}
+
+// syncToEnd waits for a run that an earlier process left behind, then runs the source.
+func syncToEnd(ctx context.Context, c *pipeline.Client) error {
+	for {
+		job, err := c.Sync(ctx, "people", pipeline.SyncOptions{})
+		if err == nil {
+			run, err := c.Follow(ctx, "people", job, nil)
+			if err == nil && run.State != store.Applied {
+				err = fmt.Errorf("run %d is %s: %s", run.Number, run.State, run.Reason)
+			}
+			return err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func killedConfig(dir string, reader connectors.Config) pipeline.Config {
+	source := pipeline.Source{Name: "people", Enabled: true, Reader: reader, Mapping: rosterMapping(), Options: rosterOptions("people")}
+	source.Options.Guard.Deactivate.Floor, source.Options.Guard.Rename.Floor, source.Options.Guard.Create.Floor = 1000, 1000, 1000
+	source.Options.Guard.Blank.Floor, source.Options.Guard.Secrets.Floor = 1000, 1000
+	return pipeline.Config{DataDir: dir, EventsKeep: time.Hour, JobLease: 2 * time.Second, Sources: []pipeline.Source{source}}
+}
+
+// A process killed at random moments, round after round: in the end the store has the users of an undisturbed run, and
+// every revision is exactly one event.
+func TestKilledAtRandom(t *testing.T) {
+	const rounds = 50
+	disturbed, calm := t.TempDir(), t.TempDir()
+	chance := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
+	killed := 0
+	for round := range rounds {
+		if killAt(t, disturbed, round, time.Duration(20+chance.IntN(600))*time.Millisecond) {
+			killed++
+		}
+		if round%10 == 9 { // let one through, and one on the calm side
+			finish(t, disturbed, round)
+			finish(t, calm, round)
+		}
+	}
+	t.Logf("%d of %d rounds were killed before they ended", killed, rounds)
+	if killed < rounds/2 {
+		t.Errorf("only %d of %d rounds were killed: the test disturbs too little", killed, rounds)
+	}
+	got, want := usersIn(t, disturbed), usersIn(t, calm)
+	if !maps.Equal(got, want) {
+		t.Errorf("%d users after the kills, %d undisturbed", len(got), len(want))
+		for name, body := range got {
+			if want[name] == "" {
+				t.Errorf("too many, for example %s", body)
+			}
+		}
+		for name, body := range want {
+			if got[name] != body {
+				t.Fatalf("for example %s:\n%s\nwant\n%s", name, got[name], body)
+			}
+		}
+	}
+}
+
+// killAt starts a run in another process and kills it after a while. It reports whether the process was still at work.
+func killAt(t *testing.T, dir string, round int, after time.Duration) bool {
+	t.Helper()
+	cmd := toBeKilled(dir, round)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	return cmd.Wait() != nil
+}
+
+// finish runs a round to its end.
+func finish(t *testing.T, dir string, round int) {
+	t.Helper()
+	if out, err := toBeKilled(dir, round).CombinedOutput(); err != nil {
+		t.Fatalf("round %d: %v\n%s", round, err, out)
+	}
+}
+
+func toBeKilled(dir string, round int) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killedDir+"="+dir, fmt.Sprintf("ROLLCALL_TEST_ROUND=%d", round))
+	return cmd
+}
+
+// usersIn returns the active users of a data directory and checks it. Those who came and went between the rounds that one
+// side finished stay behind as inactive ones on the other.
+func usersIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	c := &company{t: t, config: killedConfig(dir, newRoster())}
+	c.start()
+	defer c.stop()
+	return c.users(pipeline.UserQuery{})
+}

@@ -1,0 +1,91 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"rollcall/events"
+)
+
+// The kinds of messages in LOG, after the source's name.
+const (
+	logStarted  = "started"
+	logFinished = "finished"
+	logAborted  = "aborted"
+	logFailed   = "failed"
+)
+
+// The commands in LOG.
+const (
+	commandApprove = "approve"
+	commandReject  = "reject"
+	commandCancel  = "cancel"
+	commandForget  = "forget"
+)
+
+// Job asks for a run of a source.
+type Job struct {
+	ID              string `json:"id"`
+	Source          string `json:"source"`
+	Full            bool   `json:"full,omitempty"`
+	DryRun          bool   `json:"dry_run,omitempty"`
+	RequireApproval bool   `json:"require_approval,omitempty"`
+	Actor           string `json:"actor,omitempty"`
+}
+
+// started opens a run. The message's sequence is the run's number.
+type started struct {
+	Job    Job    `json:"job"`
+	Kind   string `json:"kind"`
+	Config string `json:"config"`
+	Worker string `json:"worker"`
+}
+
+// finished says that a run read its source to the proven end and that all its changes are in CHANGES.
+type finished struct {
+	Run uint64 `json:"run"`
+	// From is the number of the applied run that the read was compared with.
+	From uint64 `json:"from"`
+	// Changes is how many distinct changes the run has, Read how many entries it saw.
+	Changes int  `json:"changes"`
+	Read    int  `json:"read"`
+	Whole   bool `json:"whole"`
+	// Deferred is how many absences wait for a second run on this server.
+	Deferred int      `json:"deferred,omitempty"`
+	Next     []byte   `json:"next,omitempty"`
+	Scope    string   `json:"scope"`
+	Server   string   `json:"server"`
+	Evidence string   `json:"evidence"`
+	Pages    int      `json:"pages,omitempty"`
+	Bytes    int64    `json:"bytes,omitempty"`
+	Wire     float64  `json:"wire_seconds,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// aborted says that nothing comes of a run.
+type aborted struct {
+	Run    uint64 `json:"run"`
+	Reason string `json:"reason"`
+	Try    string `json:"try,omitempty"`
+	// Again is true when the job's next attempt follows by itself.
+	Again bool `json:"again,omitempty"`
+}
+
+// command is a person's decision.
+type command struct {
+	Source string `json:"source"`
+	Run    uint64 `json:"run,omitempty"`
+	Plan   string `json:"plan,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+}
+
+// appendLog writes a message to LOG and returns its sequence. The same id twice is one message.
+func appendLog(ctx context.Context, bus *events.Bus, subject, id string, body any) (uint64, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return 0, fmt.Errorf("encode %s: %w", subject, err)
+	}
+	return bus.Publish(ctx, subject, id, data)
+}

@@ -1,0 +1,250 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/connectors"
+	"rollcall/events"
+	"rollcall/events/broker"
+	"rollcall/store"
+)
+
+// Node is a pipeline running in this process, in one or all of its roles.
+type Node struct {
+	config  Config
+	log     zerolog.Logger
+	db      *store.DB
+	broker  *broker.Broker
+	bus     *events.Bus
+	rules   *ruleBook
+	stop    context.CancelFunc
+	group   *errgroup.Group
+	closers []func() error
+}
+
+// Names in the data directory.
+const (
+	storeFile   = "store.db"
+	brokerDir   = "nats"
+	addressFile = "server.json"
+)
+
+// Start opens the store and the broker and starts the stages of the configured roles. It returns when they are ready.
+func Start(ctx context.Context, c Config, log zerolog.Logger) (*Node, error) {
+	n := &Node{config: c, log: log}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	ctx, n.stop = context.WithCancel(ctx)
+	n.group, ctx = errgroup.WithContext(ctx)
+	if err := n.startStages(ctx); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	return n, nil
+}
+
+// Client returns a client of this pipeline. It lives as long as the node.
+func (n *Node) Client() *Client { return &Client{bus: n.bus} }
+
+// Announce writes the address of the embedded broker into the data directory, readable by its owner only, so that other
+// rollcall commands find this process. Stop takes it away.
+func (n *Node) Announce() error {
+	if n.broker == nil {
+		return nil
+	}
+	path := filepath.Join(n.config.DataDir, addressFile)
+	data, err := json.Marshal(address{URL: n.broker.URL(), PID: os.Getpid(), Credentials: n.broker.Credentials()})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	n.closers = append(n.closers, func() error { return os.Remove(path) })
+	return nil
+}
+
+// URL is where NATS clients connect.
+func (n *Node) URL() string { return n.bus.Conn.ConnectedUrl() }
+
+// Wait waits until a stage fails or the context of Start is done.
+func (n *Node) Wait() error { return n.group.Wait() }
+
+// Stop stops the stages, the broker and the store, in this order.
+func (n *Node) Stop() error {
+	n.stop()
+	err := n.group.Wait()
+	return errors.Join(err, n.close())
+}
+
+// open opens what the roles need. The store comes first: its lock is what keeps a second process off the directory.
+func (n *Node) open(ctx context.Context) error {
+	embedded := n.config.NATS.URL == ""
+	if embedded && len(n.config.Roles) > 0 && !n.config.has(RoleReconciler) {
+		return connectors.Hint(errors.New("a process without the role reconciler has no embedded NATS server"),
+			"set nats.url to the server that the reconciler uses, or start all roles")
+	}
+	if n.config.has(RoleReconciler) {
+		if err := os.MkdirAll(n.config.DataDir, 0o700); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		db, err := store.Open(filepath.Join(n.config.DataDir, storeFile), store.Options{})
+		if err != nil {
+			return lockedHint(err, n.config.DataDir)
+		}
+		n.db = db
+		n.closers = append(n.closers, db.Close)
+	}
+	if err := n.connect(embedded); err != nil {
+		return err
+	}
+	err := n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
+	if err != nil {
+		return err
+	}
+	n.rules, err = openRuleBook(ctx, n.bus)
+	return err
+}
+
+func lockedHint(err error, dir string) error {
+	if !errors.Is(err, store.ErrLocked) {
+		return err
+	}
+	return connectors.Hint(err, fmt.Sprintf("another rollcall works on %s: wait for it, stop it, or give this one a data_dir of its own", dir))
+}
+
+func (n *Node) connect(embedded bool) (err error) {
+	url, options := n.config.NATS.URL, natsOptions(n.config.NATS)
+	if embedded {
+		n.broker, err = broker.Start(broker.Options{Dir: filepath.Join(n.config.DataDir, brokerDir), Listen: n.config.NATS.Listen, Log: n.log})
+		if err != nil {
+			return err
+		}
+		n.closers = append(n.closers, func() error { n.broker.Stop(); return nil })
+		url, options = n.broker.URL(), n.broker.Options()
+	}
+	refused := func(err error) { n.log.Error().Err(err).Msg("NATS refuses") }
+	if n.bus, err = events.Connect(url, refused, options...); err != nil {
+		return connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+	}
+	n.closers = append(n.closers, func() error { n.bus.Close(); return nil })
+	return nil
+}
+
+func natsOptions(c NATS) []nats.Option {
+	if c.CredentialsFile == "" {
+		return nil
+	}
+	return []nats.Option{nats.UserCredentials(c.CredentialsFile)}
+}
+
+// startStages starts the stages in the reverse order of a record's way, so that each finds the next one ready.
+func (n *Node) startStages(ctx context.Context) error {
+	if n.config.has(RoleReconciler) {
+		if err := n.startReconciler(ctx); err != nil {
+			return err
+		}
+	}
+	if n.config.has(RoleNormalizer) {
+		stage := &normalizer{bus: n.bus, rules: n.rules, log: n.log}
+		n.group.Go(func() error { return stage.run(ctx) })
+	}
+	if n.config.has(RoleConnector) {
+		if n.broker != nil { // jobs of a process that died wait for nobody: there can be no other worker here
+			if err := n.bus.JetStream.DeleteConsumer(ctx, events.JobsStream, jobsConsumer); err != nil && !isMissing(err) {
+				return err
+			}
+		}
+		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
+		n.group.Go(func() error { return stage.run(ctx) })
+	}
+	return nil
+}
+
+func (n *Node) startReconciler(ctx context.Context) error {
+	relay := newRelay(n.bus, n.db, n.log)
+	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: relay.poke}
+	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, log: n.log}
+	stopService, err := service.start(ctx)
+	if err != nil {
+		return err
+	}
+	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
+	n.group.Go(func() error { return reconciler.run(ctx) })
+	n.group.Go(func() error { return relay.run(ctx) })
+	n.group.Go(func() error { return schedule.run(ctx) })
+	n.group.Go(func() error { <-ctx.Done(); return stopService() })
+	return nil
+}
+
+// close undoes open, last first.
+func (n *Node) close() error {
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}
+
+// ErrNoServer means that no pipeline answers.
+var ErrNoServer = errors.New("no rollcall server answers")
+
+// address is where a running server is found.
+type address struct {
+	URL string `json:"url"`
+	PID int    `json:"pid"`
+	broker.Credentials
+}
+
+// Dial connects to the pipeline that works on this configuration: the external NATS, or the process that serves
+// this data directory. It fails with [ErrNoServer] when there is none.
+func Dial(ctx context.Context, c Config) (*Client, error) {
+	url, options := c.NATS.URL, natsOptions(c.NATS)
+	if url == "" {
+		a, err := readAddress(filepath.Join(c.DataDir, addressFile))
+		if err != nil {
+			return nil, err
+		}
+		url, options = a.URL, []nats.Option{nats.UserInfo(a.User, a.Password)}
+	}
+	bus, err := events.Connect(url, func(error) {}, append(options, nats.MaxReconnects(3))...)
+	if err != nil {
+		if c.NATS.URL == "" {
+			return nil, fmt.Errorf("%w at %s", ErrNoServer, url) // it died and left its address behind
+		}
+		return nil, connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+	}
+	client := &Client{bus: bus, owned: true}
+	asked, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, err := client.Status(asked); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+func readAddress(path string) (a address, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return a, ErrNoServer
+	}
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(data, &a); err != nil {
+		return a, fmt.Errorf("%s: %w", path, err)
+	}
+	return a, nil
+}

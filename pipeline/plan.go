@@ -1,0 +1,410 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/events"
+	"rollcall/pipeline/mapping"
+	"rollcall/pipeline/policy"
+	"rollcall/store"
+)
+
+// planner folds one run's changes and the source's waiting entries into the plan: a verdict for each, in a
+// bucket of the store that nobody else reads. Guard, hash, dry run and approval look at that bucket, and
+// applying copies it.
+type planner struct {
+	*reconciler
+	message  logMessage
+	run      *store.Run
+	finished *finished
+	source   *store.Source
+
+	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
+	batch   []mapping.Change
+	sum     contentSum
+	entries int
+}
+
+// planned is what planning came to.
+type planned struct {
+	trips []policy.Trip
+	// missing says which changes are not in CHANGES although the run counted them.
+	missing string
+}
+
+// planBatch is how many verdicts are written in one transaction.
+const planBatch = 2000
+
+// The parts of a plan, by the first byte of the key: entries that are gone, what is released before anybody
+// claims it, and the verdicts.
+const (
+	planGone    = 'g'
+	planRelease = 'r'
+	planVerdict = 'v'
+)
+
+// plan reads the run's changes twice: once to learn who claims what, once to decide.
+func (p *planner) plan(ctx context.Context) (planned, error) {
+	rules, err := p.rules.load(ctx, p.run.Config)
+	if err != nil {
+		return planned{}, err
+	}
+	if err := p.dropOldPlan(p.run.Source, p.run.Number); err != nil {
+		return planned{}, err
+	}
+	report := newReporter(p.bus, p.run.Source, p.run.Number)
+	report.stage("planning")
+	report.total.Store(int64(p.run.Records))
+	reporting, stop := context.WithCancel(ctx)
+	defer stop()
+	go report.loop(reporting)
+
+	fold := policy.NewFold(rules.Options, p.view(), p.foldRun())
+	count, err := p.note(ctx, fold)
+	if err != nil {
+		return planned{}, err
+	}
+	if count < p.run.Records {
+		return planned{missing: fmt.Sprintf("%d of its %d changes are not in the stream any more; the next run reads them again", p.run.Records-count, p.run.Records)}, nil
+	}
+	if err := p.inView(func() error { return fold.Settle() }); err != nil {
+		return planned{}, err
+	}
+	if err := p.decideAll(ctx, fold, report); err != nil {
+		return planned{}, err
+	}
+	if err := p.inUpdate(func() error { return fold.Rest(p.write) }); err != nil {
+		return planned{}, err
+	}
+	p.run.Read = max(p.run.Read, p.entries) // waiting entries that an incremental run did not read
+	p.run.Unchanged = p.run.Read - p.entries
+	p.run.Plan = p.sum.String()
+	return planned{trips: fold.Trips()}, nil
+}
+
+// note is pass 1.
+func (p *planner) note(ctx context.Context, fold *policy.Fold) (count int, err error) {
+	note := func(c *mapping.Change) error { return fold.Note(c) }
+	if err := p.waitingChanges(func(batch []mapping.Change) error {
+		return p.inView(func() error { return each(batch, note) })
+	}); err != nil {
+		return 0, err
+	}
+	return p.runChanges(ctx, func(batch []mapping.Change) error {
+		return p.inView(func() error { return each(batch, note) })
+	})
+}
+
+// decideAll is pass 2: the same changes in the same order.
+func (p *planner) decideAll(ctx context.Context, fold *policy.Fold, report *reporter) error {
+	decide := func(batch []mapping.Change) error {
+		report.applied.Add(int64(len(batch)))
+		return p.inUpdate(func() error {
+			return each(batch, func(c *mapping.Change) error { return fold.Decide(c, p.write) })
+		})
+	}
+	if err := p.waitingChanges(decide); err != nil {
+		return err
+	}
+	_, err := p.runChanges(ctx, decide)
+	return err
+}
+
+// runChanges calls fn with the run's changes, a batch at a time. The changes are fn's only during the call.
+func (p *planner) runChanges(ctx context.Context, fn func([]mapping.Change) error) (int, error) {
+	var seen numberSet
+	batch := make([]mapping.Change, 0, planBatch)
+	add := func(data []byte) error {
+		batch = batch[:len(batch)+1]
+		c := &batch[len(batch)-1]
+		if err := mapping.DecodeChange(data, c); err != nil {
+			return err
+		}
+		seen.add(c.Number, c.Number)
+		if len(batch) < planBatch {
+			return nil
+		}
+		err := fn(batch)
+		batch = batch[:0]
+		return err
+	}
+	subject := events.ChangesSubject(p.run.Source, p.run.Number)
+	err := p.bus.ReadAll(ctx, events.ChangesStream, subject, func(msg jetstream.Msg) error { return splitChanges(msg.Data(), add) })
+	if err == nil && len(batch) > 0 {
+		err = fn(batch)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("changes of run %d of %s: %w", p.run.Number, p.run.Source, err)
+	}
+	return seen.count, nil
+}
+
+// waitingChanges calls fn with the changes of the source's waiting entries, a batch at a time. They carry
+// number 0: a record of this run counts more.
+func (p *planner) waitingChanges(fn func([]mapping.Change) error) error {
+	var batch []mapping.Change
+	err := p.db.View(func(tx *store.Tx) error {
+		return tx.Waiting(p.run.Source, func(_ store.Key, o *store.Origin) error {
+			var c mapping.Change
+			if err := mapping.DecodeChange(o.Change, &c); err != nil {
+				return fmt.Errorf("waiting entry %s: %w", o.Entry, err)
+			}
+			c.Number = 0
+			batch = append(batch, c)
+			return nil
+		})
+	})
+	for err == nil && len(batch) > 0 {
+		n := min(len(batch), planBatch)
+		err = fn(batch[:n])
+		batch = batch[n:]
+	}
+	return err
+}
+
+// write takes a verdict into the plan and counts it.
+func (p *planner) write(v *policy.Verdict) error {
+	p.count(v)
+	if v.User == nil && v.Origin == nil && !v.DropOrigin {
+		return nil // nothing to write: it counts, that is all
+	}
+	data, err := policy.EncodeVerdict(v)
+	if err != nil {
+		return err
+	}
+	key := planKey(planVerdict, v)
+	if err := p.tx.PlanPut(p.run.Source, p.run.Number, key, data); err != nil {
+		return err
+	}
+	if err := p.sum.add(v); err != nil {
+		return err
+	}
+	if v.Origin != nil && v.Origin.Gone {
+		if err := p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planGone, v), binary.BigEndian.AppendUint64(nil, v.Origin.RawSequence)); err != nil {
+			return err
+		}
+	}
+	if len(v.Releases) == 0 || v.User == nil {
+		return nil
+	}
+	data, err = encoding.Marshal(release{User: v.User.ID, Claims: v.Releases})
+	if err != nil {
+		return err
+	}
+	return p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planRelease, v), data)
+}
+
+// release is what a user loses before anybody gains it.
+type release struct {
+	_      struct{} `cbor:",toarray"`
+	User   string
+	Claims []store.Claim
+}
+
+// planKey orders a plan by entry, users concerned beside after the entries.
+func planKey(part byte, v *policy.Verdict) []byte {
+	key := []byte{part, 0}
+	if v.Key == "" {
+		return append(append(key[:1], 1), v.User.ID...)
+	}
+	k := store.KeyOf(v.Key)
+	return append(key, k[:]...)
+}
+
+// count adds a verdict to the run's counters. Every entry counts under one action; users concerned beside count
+// under none.
+func (p *planner) count(v *policy.Verdict) {
+	if v.Deactivated {
+		p.run.Deactivated++
+	}
+	p.run.Warnings += len(v.Warnings)
+	p.say(v)
+	if counter := counterOf(p.run, v.Action); counter != nil && v.Key != "" {
+		*counter++
+		p.entries++
+	}
+	if v.Action == policy.Delete {
+		p.run.Read++ // an absence is an entry that the run dealt with (S3)
+	}
+}
+
+// counterOf returns the counter of an action, nil for entries that stay as they are: those are what is left over.
+func counterOf(run *store.Run, a policy.Action) *int {
+	switch a {
+	case policy.Create:
+		return &run.Created
+	case policy.Update:
+		return &run.Updated
+	case policy.Reactivate:
+		return &run.Reactivated
+	case policy.Merge:
+		return &run.Merged
+	case policy.Ignore:
+		return &run.Ignored
+	case policy.Disable:
+		return &run.Disabled
+	case policy.Conflict:
+		return &run.Conflicts
+	case policy.Reject:
+		return &run.Rejected
+	case policy.Delete:
+		return &run.Deletions
+	}
+	return nil
+}
+
+// say keeps the first refusals and warnings in words.
+func (p *planner) say(v *policy.Verdict) {
+	add := func(text string) {
+		if len(p.run.Messages) < 100 {
+			p.run.Messages = append(p.run.Messages, text)
+		}
+	}
+	if v.Action == policy.Conflict || v.Action == policy.Reject {
+		add(v.Entry + ": " + v.Reason)
+	}
+	for _, w := range v.Warnings {
+		add(v.Entry + ": " + w.Reason)
+	}
+}
+
+func (p *planner) foldRun() policy.Run {
+	namespace := uuid.MustParse(p.db.ID())
+	source := p.run.Source
+	return policy.Run{
+		Number: p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
+		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
+		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active,
+		NewID: func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
+		Enabled: func(name string) bool {
+			s, err := p.config.source(name)
+			return err == nil && s.Enabled
+		},
+	}
+}
+
+// view is what the fold may read: the store as of the present batch's transaction.
+func (p *planner) view() policy.View {
+	return policy.View{
+		Origin: func(source string, key store.Key) (*store.Origin, error) { return p.tx.Origin(source, key) },
+		User:   func(id string) (*store.User, error) { return p.tx.User(id) },
+		Holder: func(c store.Claim) (string, error) { return p.tx.Holder(c) },
+	}
+}
+
+func (p *planner) inView(fn func() error) error {
+	return p.db.View(func(tx *store.Tx) error { p.tx = tx; return fn() })
+}
+
+func (p *planner) inUpdate(fn func() error) error {
+	return p.db.Update(func(tx *store.Tx) error { p.tx = tx; return fn() })
+}
+
+// dropOldPlan drops what an interrupted or superseded planning of the source left behind.
+func (r *reconciler) dropOldPlan(source string, run uint64) error {
+	var refs []store.PlanRef
+	err := r.db.View(func(tx *store.Tx) (err error) { refs, err = tx.Plans(); return err })
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		keep, err := r.keepsPlan(ref, source, run)
+		if err != nil {
+			return err
+		}
+		if keep {
+			continue
+		}
+		if err := r.dropPlan(ref.Source, ref.Run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepsPlan reports whether a plan is still somebody's: a held run's, or another source's.
+func (r *reconciler) keepsPlan(ref store.PlanRef, source string, run uint64) (keep bool, err error) {
+	if ref.Source != source {
+		return true, nil
+	}
+	if ref.Run == run {
+		return false, nil
+	}
+	err = r.db.View(func(tx *store.Tx) error {
+		s, err := tx.Source(source)
+		keep = err == nil && s.Held == ref.Run
+		return err
+	})
+	return keep, err
+}
+
+// dropPlan removes a plan in bounded steps.
+func (r *reconciler) dropPlan(source string, run uint64) error {
+	for more := true; more; {
+		err := r.db.Update(func(tx *store.Tx) (err error) { more, err = tx.PlanDrop(source, run, 10*planBatch); return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentSum adds up the hashes of verdicts, whatever order they come in: equal plans have equal sums.
+type contentSum [4]uint64
+
+// add takes a verdict's content in: what changes for whom and why, no run number, no time.
+func (s *contentSum) add(v *policy.Verdict) error {
+	data, err := encoding.Marshal([]any{v.Key, v.Action, v.Event, v.Changed, v.Reason, v.DropOrigin, v.Deactivated})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	var carry uint64
+	for i := range s {
+		var word uint64
+		for _, b := range sum[8*i : 8*i+8] {
+			word = word<<8 | uint64(b)
+		}
+		s[i], carry = bits.Add64(s[i], word, carry)
+	}
+	return nil
+}
+
+// String returns the sum in 32 hexadecimal digits.
+func (s *contentSum) String() string {
+	var data []byte
+	for _, word := range s {
+		for shift := 56; shift >= 0; shift -= 8 {
+			data = append(data, byte(word>>shift))
+		}
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+func tripText(trips []policy.Trip) string {
+	texts := make([]string, len(trips))
+	for i, t := range trips {
+		texts[i] = t.Text
+	}
+	return strings.Join(texts, "; ")
+}
+
+// each calls fn for every change until one fails.
+func each(batch []mapping.Change, fn func(*mapping.Change) error) error {
+	for i := range batch {
+		if err := fn(&batch[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

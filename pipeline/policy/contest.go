@@ -1,0 +1,434 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/store"
+)
+
+// contest refuses units whose names or personal numbers belong to somebody who keeps them, or are
+// wanted twice (C1, C3, C4). What a refused unit keeps may refuse others, until nothing more does.
+func (d *desk) contest() error {
+	wanting := d.claim()
+	var refused []*unit
+	for _, u := range d.units {
+		if !u.refused {
+			if err := d.challenge(u, wanting); err != nil {
+				return err
+			}
+		}
+		if u.refused {
+			refused = append(refused, u)
+		}
+	}
+	for len(refused) > 0 {
+		u := refused[0]
+		refused = refused[1:]
+		for _, w := range u.waiters {
+			if !w.refused {
+				w.refused = true
+				refused = append(refused, w)
+			}
+		}
+	}
+	return d.explain(wanting)
+}
+
+// wishes are who wants a value that he does not hold yet.
+type wishes map[store.Claim][]*unit
+
+// claim computes what every unit holds and wants.
+func (d *desk) claim() wishes {
+	var w wishes
+	if len(d.entries) > 1 {
+		w = make(wishes, len(d.units))
+	}
+	for _, u := range d.units {
+		u.reckon()
+		for _, e := range u.lost {
+			if e.unit != nil {
+				// Who cannot take an entry leaves it where it was, and the other way round.
+				e.unit.waiters, u.waiters = append(e.unit.waiters, u), append(u.waiters, e.unit)
+			}
+			if e.action == Conflict || e.action == Reject {
+				u.refuse(e.action, e.reason)
+			}
+		}
+		if u.unwanted || w == nil {
+			continue
+		}
+		for _, c := range u.wishes() {
+			if u.insists(c) {
+				w[c] = append(w[c], u)
+			}
+		}
+	}
+	d.claimRefused(w)
+	return w
+}
+
+// claimRefused adds the names of entries that are in conflict already: two entries of one name stay two
+// when one of them is refused for another reason (C4).
+func (d *desk) claimRefused(w wishes) {
+	if w == nil {
+		return
+	}
+	for _, e := range d.entries {
+		if e.unit == nil && e.stand == present && e.action == Conflict {
+			name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
+			w[name] = append(w[name], &unit{entries: []*entry{e}, refused: true})
+		}
+	}
+}
+
+func (u *unit) reckon() {
+	u.held, u.wanted, u.gain = nil, nil, nil
+	if u.old != nil {
+		u.held = store.Claims(u.old)
+	}
+	if u.new == u.old {
+		u.wanted = u.held
+		return
+	}
+	u.wanted = store.Claims(u.new)
+	u.gain = without(u.wanted, u.held)
+}
+
+// wishes returns what the unit gains, and the user name when it was his alias before: two who want to
+// be called so are two.
+func (u *unit) wishes() []store.Claim {
+	if u.old == nil || u.new == u.old {
+		return u.gain
+	}
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	if store.Fold(nameOf(u.old)) == name.Value || !holds(u.held, name) {
+		return u.gain
+	}
+	return append(slices.Clone(u.gain), name)
+}
+
+// insists reports whether the unit is refused when it does not get c: a card or PIN is left out
+// instead (C2), and so is an alias that comes back with its user (M2).
+func (u *unit) insists(c store.Claim) bool {
+	switch c.Space {
+	case store.PersonalNumbers:
+		return true
+	case store.Names:
+		return !u.comesBack(c) && !u.leftOut() || store.Fold(u.new.Text[store.UserName]) == c.Value
+	}
+	return false
+}
+
+// leftOut reports whether the unit's entry waits for a value that it did without before, and says
+// nothing new.
+func (u *unit) leftOut() bool {
+	return len(u.entries) > 0 && !slices.ContainsFunc(u.entries, func(e *entry) bool {
+		return e.change.Number > 0 || e.isNew || e.origin == nil || !e.origin.Waiting || !isSettled(actionOf(e.origin.Verdict))
+	})
+}
+
+// comesBack reports whether a user who is active again had the value when he was deactivated.
+func (u *unit) comesBack(c store.Claim) bool {
+	if u.old == nil || u.old.Active || !u.new.Active {
+		return false
+	}
+	p, multi := listOf(c.Space)
+	return multi && slices.ContainsFunc(u.old.List[p.List()], func(v store.Value) bool {
+		return store.FoldClaim(store.Claim{Space: c.Space, Value: v.V}) == c
+	})
+}
+
+// challenge refuses u for wishes that others have too or that a holder surely keeps; for the others it
+// waits on the holder.
+func (d *desk) challenge(u *unit, wanting wishes) error {
+	if u.unwanted {
+		return nil
+	}
+	for _, c := range u.wishes() {
+		if !u.insists(c) {
+			continue
+		}
+		if len(wanting[c]) > 1 {
+			u.refused = true
+			return nil
+		}
+		holder, err := d.view.Holder(c)
+		if err != nil {
+			return err
+		}
+		if holder == "" || holder == u.id {
+			continue
+		}
+		other := d.byUser[holder]
+		if other == nil || other.refused || holds(other.wanted, c) {
+			u.refused = true
+			return nil
+		}
+		other.waiters = append(other.waiters, u)
+	}
+	return nil
+}
+
+// explain gives every unit that lost a contest its reason, in the same words whatever was found first,
+// and turns away who would have to be created and must not be (O1).
+func (d *desk) explain(wanting wishes) error {
+	for _, u := range d.units {
+		if !u.refused && !u.unwanted || u.reason != "" {
+			continue
+		}
+		if u.unwanted && !u.refused {
+			if err := d.turnAway(u, wanting); err != nil {
+				return err
+			}
+			continue
+		}
+		reason, err := d.reason(u, wanting)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			u.action, u.reason = Conflict, reason
+		}
+	}
+	d.explainTogether()
+	for _, u := range d.units {
+		if u.refused {
+			u.new = u.old
+			u.reckon()
+		}
+	}
+	return nil
+}
+
+// explainTogether gives a reason to units that are refused because an entry would go over from one to the
+// other and cannot.
+func (d *desk) explainTogether() {
+	for again := true; again; {
+		again = false
+		for _, u := range d.units {
+			if !u.refused || u.reason != "" {
+				continue
+			}
+			if other := d.partner(u); other != nil {
+				u.action, u.reason, again = Conflict, fmt.Sprintf("%s cannot leave %s: %s", u.text(), other.text(), other.reason), true
+			}
+		}
+	}
+}
+
+// partner returns a unit that has lost an entry to u or got one from it, and knows why it is refused.
+func (d *desk) partner(u *unit) *unit {
+	for _, e := range u.lost {
+		if e.unit != nil && e.unit.reason != "" {
+			return e.unit
+		}
+	}
+	for _, e := range u.entries {
+		if e.linked != nil && e.linked.ID != u.id {
+			if other := d.byUser[e.linked.ID]; other != nil && other.reason != "" {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// turnAway ignores a person who is unknown, unless his name is somebody's after the run.
+func (d *desk) turnAway(u *unit, wanting wishes) error {
+	u.refused = true
+	u.action, u.reason = Ignore, "unknown, and add_new_users is off [O1]"
+	if slices.ContainsFunc(u.entries, func(e *entry) bool { return e.linked != nil }) {
+		return nil
+	}
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	for _, other := range wanting[name] {
+		if other.refused {
+			continue
+		}
+		u.action, u.reason = Conflict, u.usedText(name, nameOf(other.new))
+		if store.Fold(nameOf(other.new)) == name.Value {
+			u.reason = d.stillThere(u.entries[0], other.new)
+		}
+		return nil
+	}
+	holder, err := d.holder(name)
+	if err != nil || holder == nil {
+		return err
+	}
+	if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, name) {
+		u.action, u.reason = Conflict, u.usedText(name, d.called(holder))
+	}
+	return nil
+}
+
+// reason names the first value that the unit wants and cannot have, "" for none.
+func (d *desk) reason(u *unit, wanting wishes) (string, error) {
+	for _, c := range u.wishes() {
+		if !u.insists(c) {
+			continue
+		}
+		if others := wanting[c]; len(others) > 1 {
+			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
+		}
+		holder, err := d.holder(c)
+		if err != nil {
+			return "", err
+		}
+		if holder == nil || holder.ID == u.id {
+			continue
+		}
+		if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, c) {
+			return u.usedText(c, d.called(holder)), nil
+		}
+	}
+	return "", nil
+}
+
+func rivals(units []*unit, self *unit) string {
+	var names []string
+	for _, u := range units {
+		if u != self {
+			names = append(names, u.text())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// called returns what a user is called after the run.
+func (d *desk) called(user *store.User) string {
+	if u := d.byUser[user.ID]; u != nil && !u.refused && u.new != nil {
+		return nameOf(u.new)
+	}
+	return nameOf(user)
+}
+
+// usedText says that somebody, who is called so after the run, has what the unit wants.
+func (u *unit) usedText(c store.Claim, called string) string {
+	isName := c.Space == store.Names && store.Fold(called) == c.Value
+	isNew := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.isNew })
+	switch {
+	case isName && isNew && u.old != nil && store.Fold(nameOf(u.new)) == c.Value:
+		return fmt.Sprintf("%s leads to two users: %s by personal number, %s by user name [M1]", entryText(u.entries[0]), nameOf(u.old), called)
+	case c.Space == store.Names && !isName:
+		return fmt.Sprintf("%s of %s is already used by %s as an alias [C1]", u.claimText(c), u.text(), called)
+	}
+	return fmt.Sprintf("%s of %s is already used by %s [%s]", u.claimText(c), u.text(), called, ruleOf(c, "C1"))
+}
+
+func ruleOf(c store.Claim, names string) string {
+	if c.Space == store.PersonalNumbers {
+		return "C3"
+	}
+	return names
+}
+
+// skip leaves out the cards and PINs that somebody else has or gets, and the aliases of a returning user
+// that are no longer free (C2, M2). Of several who want one card in a run the first by key gets it.
+func (d *desk) skip() error {
+	for {
+		wins, err := d.winners()
+		if err != nil {
+			return err
+		}
+		skipped := false
+		for _, u := range d.units {
+			if u.refused {
+				continue
+			}
+			for _, c := range u.gain {
+				if winner := wins[c]; !u.insists(c) && winner.unit != u {
+					u.leaveOut(c, winner.name(), d.options.MultipleCards)
+					skipped = true
+				}
+			}
+		}
+		if !skipped {
+			return nil
+		}
+		for _, u := range d.units {
+			if u.new != u.old && u.old != nil && sameUser(u.old, u.new) {
+				u.new = u.old
+			}
+			u.reckon()
+		}
+	}
+}
+
+// winner is who has a value after the run: a unit of the run, or a user beside.
+type winner struct {
+	unit *unit
+	user *store.User
+}
+
+func (w winner) name() string {
+	if w.user != nil {
+		return nameOf(w.user)
+	}
+	return w.unit.text()
+}
+
+// winners returns who gets every value that somebody would do without.
+func (d *desk) winners() (map[store.Claim]winner, error) {
+	var wins map[store.Claim]winner
+	for _, u := range d.units {
+		if u.refused {
+			continue
+		}
+		for _, c := range u.gain {
+			if wins == nil {
+				wins = map[store.Claim]winner{}
+			}
+			if have, known := wins[c]; known && (have.unit == nil || have.unit.insists(c) || !u.insists(c)) {
+				continue
+			}
+			holder, err := d.keeper(c, u)
+			if err != nil {
+				return nil, err
+			}
+			if holder != nil {
+				wins[c] = winner{user: holder}
+				continue
+			}
+			wins[c] = winner{unit: u}
+		}
+	}
+	return wins, nil
+}
+
+// keeper returns the user who holds a value that u wants and keeps it, nil for nobody.
+func (d *desk) keeper(c store.Claim, u *unit) (*store.User, error) {
+	id, err := d.view.Holder(c)
+	if err != nil || id == "" || id == u.id {
+		return nil, err
+	}
+	if other := d.byUser[id]; other != nil && !other.refused && !holds(other.wanted, c) {
+		return nil, nil
+	}
+	return d.view.User(id)
+}
+
+// leaveOut drops a value that the unit cannot have. Where one card replaces another, the other stays (K6).
+func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
+	p, _ := listOf(c.Space)
+	i := p.List()
+	kept := slices.DeleteFunc(slices.Clone(u.new.List[i]), func(v store.Value) bool {
+		return store.FoldClaim(store.Claim{Space: c.Space, Value: v.V}) == c
+	})
+	if p == store.Cards && !multipleCards && u.old != nil && len(kept) == 0 && u.old.Active {
+		kept = u.old.List[i]
+	}
+	if len(kept) == 0 {
+		kept = nil
+	}
+	u.new.List[i] = kept
+	rule := "C2"
+	if c.Space == store.Names || u.comesBack(c) {
+		rule = "M2"
+	}
+	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
+	if e := u.warn(p, shownValue(p, c.Value), reason); e != nil {
+		e.waiting = true
+	}
+}

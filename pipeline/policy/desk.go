@@ -1,0 +1,254 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/pipeline/mapping"
+	"rollcall/store"
+)
+
+// desk decides entries together: one that has to do with no other, or all contested ones.
+type desk struct {
+	*Fold
+	entries []*entry // by key
+	units   []*unit
+	byUser  map[string]*unit
+	byKey   map[store.Key]*entry
+	// byNumber are the known users who bring a personal number in this run (O5).
+	byNumber map[string]*unit
+}
+
+// entry is a change beside what the store knows of it.
+type entry struct {
+	change *mapping.Change
+	key    store.Key
+	origin *store.Origin
+	// linked is the user whom the origin belongs to, nil for none.
+	linked *store.User
+	stand  stand
+	missed int
+	unit   *unit
+	// isNew is true when the entry gets its user in this run, relinked when the user was another entry's.
+	isNew, relinked bool
+	// action and reason say why the entry is nobody's, "" while it is somebody's.
+	action Action
+	reason string
+	// note is what an operator should know although nothing was refused.
+	note string
+	// waiting is true when a value was not taken over.
+	waiting  bool
+	warnings []mapping.Warning
+}
+
+// stand is how an entry stands in its directory.
+type stand uint8
+
+const (
+	present stand = iota
+	missing       // gone, or to be treated so
+	pending       // missing, and not for the last time that is needed
+	disabled
+	unselected // and nobody's
+	unreadable // it was seen, and that is all
+	anonymous  // its user was made anonymous
+)
+
+// unit is a user with everything that concerns him in this run.
+type unit struct {
+	id       string
+	old, new *store.User
+	entries  []*entry // of the run, by key
+	lost     []*entry // of the run, that now lead elsewhere
+	drafted  int      // how many of both the last draft knew
+	kept     []peer   // of the source, not in the run
+	peers    []peer   // of other sources
+	// held are old's claims, wanted new's, gain those that are new.
+	held, wanted, gain []store.Claim
+	waiters            []*unit // refused when this one is
+	// unwanted is true when the user would have to be created and must not be (O1).
+	unwanted bool
+	refused  bool
+	action   Action
+	reason   string
+	// note is what an operator should know although nothing was refused.
+	note string
+}
+
+// peer is an entry that is not in the run; change is nil when it says nothing.
+type peer struct {
+	ref    store.OriginRef
+	origin *store.Origin
+	alive  bool
+	change *mapping.Change
+}
+
+func (d *desk) decide(changes []*mapping.Change) ([]verdict, error) {
+	d.byUser = make(map[string]*unit, len(changes))
+	d.byKey = make(map[store.Key]*entry, len(changes))
+	for _, c := range changes {
+		if err := d.load(c); err != nil {
+			return nil, fmt.Errorf("decide %s: %w", c.Entry, err)
+		}
+	}
+	if err := d.match(); err != nil {
+		return nil, fmt.Errorf("match: %w", err)
+	}
+	d.keepAdministrators()
+	if err := d.contest(); err != nil {
+		return nil, fmt.Errorf("settle conflicts: %w", err)
+	}
+	if err := d.skip(); err != nil {
+		return nil, fmt.Errorf("settle cards: %w", err)
+	}
+	return d.verdicts()
+}
+
+// load puts a change on the desk. An entry that is present and must be paired by what it says
+// has no unit yet.
+func (d *desk) load(c *mapping.Change) error {
+	e := &entry{change: c, key: store.KeyOf(c.Key)}
+	d.entries = append(d.entries, e)
+	d.byKey[e.key] = e
+	var err error
+	if e.origin, err = d.view.Origin(d.options.Source, e.key); err != nil {
+		return err
+	}
+	if e.origin != nil && e.origin.User != "" {
+		if e.linked, err = d.view.User(e.origin.User); err != nil {
+			return err
+		}
+	}
+	if e.linked != nil && !slices.Contains(e.linked.Origins, store.OriginRef{Source: d.options.Source, Key: e.key}) {
+		e.linked = nil
+	}
+	d.place(e)
+	if e.linked == nil || e.stand == anonymous || e.stand == present && !d.options.PairByObjectID {
+		return nil
+	}
+	e.unit = d.unitOf(e.linked)
+	e.unit.entries = append(e.unit.entries, e)
+	return nil
+}
+
+// notTaken is how the reason of an entry begins whose record says nothing that can be used: it is
+// decided again when its record changes, not before.
+const notTaken = "not taken: "
+
+func (d *desk) place(e *entry) {
+	c := e.change
+	switch {
+	case e.linked != nil && e.linked.Anonymized:
+		e.stand = anonymous
+	case c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+		e.stand, e.reason = unreadable, reasonOf(e.origin.Verdict)
+	case c.Rejected != "":
+		e.stand, e.reason = unreadable, notTaken+c.Rejected
+	case e.absent() || c.Number == 0 && e.linked != nil && e.origin.Digest == store.Digest{}:
+		d.miss(e)
+	case c.Disabled && d.options.DisabledAccounts == "missing":
+		d.miss(e)
+	case c.Disabled && d.options.DisabledAccounts != "import":
+		e.stand = disabled
+	case c.Unselected && e.linked == nil:
+		e.stand = unselected
+	case c.Unselected:
+		d.miss(e)
+	case c.Set.Has(store.UserName) || e.linked == nil:
+		if reason := unfitName(c.Text[store.UserName]); reason != "" {
+			e.stand, e.reason = unreadable, notTaken+reason
+		}
+	}
+}
+
+// absent reports whether the entry is gone: what it said before that is no news.
+func (e *entry) absent() bool {
+	return e.change.Absent || e.change.Number == 0 && e.origin != nil && e.origin.Gone
+}
+
+// miss counts a miss: a change that waits from an earlier run was counted then.
+func (d *desk) miss(e *entry) {
+	e.stand = missing
+	if e.origin == nil {
+		return
+	}
+	e.missed = e.origin.Missed
+	if e.change.Number > 0 && !e.origin.Gone {
+		e.missed++
+	}
+	e.missed = max(e.missed, 1)
+	if e.linked != nil && !e.origin.Gone && e.missed < d.options.AbsentFor {
+		e.stand = pending
+	}
+}
+
+// unitOf returns the unit of a user.
+func (d *desk) unitOf(user *store.User) *unit {
+	if u := d.byUser[user.ID]; u != nil {
+		return u
+	}
+	u := &unit{id: user.ID, old: user}
+	d.byUser[user.ID] = u
+	d.units = append(d.units, u)
+	return u
+}
+
+// gather loads what is linked to the unit's user and not in the run.
+func (d *desk) gather(u *unit) error {
+	u.kept, u.peers = nil, nil
+	if u.old == nil {
+		return nil
+	}
+	for _, ref := range u.old.Origins {
+		inRun := func(e *entry) bool { return e.key == ref.Key }
+		if ref.Source == d.options.Source && (slices.ContainsFunc(u.entries, inRun) || slices.ContainsFunc(u.lost, inRun)) {
+			continue
+		}
+		p, err := d.peer(ref)
+		switch {
+		case err != nil:
+			return err
+		case ref.Source == d.options.Source:
+			u.kept = append(u.kept, p)
+		default:
+			u.peers = append(u.peers, p)
+		}
+	}
+	return nil
+}
+
+func (d *desk) peer(ref store.OriginRef) (p peer, err error) {
+	p.ref = ref
+	p.origin, err = d.view.Origin(ref.Source, ref.Key)
+	if err != nil || p.origin == nil {
+		return p, err
+	}
+	said := actionOf(p.origin.Verdict)
+	p.alive = !p.origin.Gone && said != Disable && said != Delete && said != Ignore
+	if !p.alive || said == Conflict || len(p.origin.Change) == 0 {
+		return p, nil
+	}
+	p.change, err = decodeChange(p.origin.Change)
+	return p, err
+}
+
+// verdictText is what an origin keeps of a verdict: the action and the reason, if there is one.
+func verdictText(a Action, reason string) string {
+	if reason == "" {
+		return string(a)
+	}
+	return string(a) + ": " + reason
+}
+
+// actionOf returns the action of a verdict's text.
+func actionOf(verdict string) Action {
+	action, _, _ := strings.Cut(verdict, ": ")
+	return Action(action)
+}
+
+// reasonOf returns the reason of a verdict's text.
+func reasonOf(verdict string) string {
+	_, reason, _ := strings.Cut(verdict, ": ")
+	return reason
+}

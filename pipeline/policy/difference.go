@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"rollcall/store"
+)
+
+// The names of what differs beside store.Properties.
+const (
+	labelChanged  = "synchronization_source" // U14
+	activeChanged = "active"
+)
+
+// sameUser reports whether two states of a user differ in nothing but revision and time.
+func sameUser(a, b *store.User) bool {
+	if a.Text != b.Text || a.Active != b.Active || a.InactiveReason != b.InactiveReason || a.Owner != b.Owner ||
+		a.Label != b.Label || !slices.Equal(a.Origins, b.Origins) || !maps.Equal(a.Overrides, b.Overrides) {
+		return false
+	}
+	for i := range a.List {
+		if !sameValues(a.List[i], b.List[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// difference returns what a user's new state shows otherwise than the old one; nil stands for a user
+// who does not exist yet.
+func difference(old, n *store.User) (changed []Changed) {
+	if old == nil {
+		old = &store.User{}
+	}
+	for p := range store.TextCount {
+		if old.Text[p] != n.Text[p] {
+			changed = append(changed, Changed{Property: p.String(), Old: old.Text[p], New: n.Text[p]})
+		}
+	}
+	for i := range n.List {
+		p := store.Aliases + store.Property(i)
+		if slices.EqualFunc(old.List[i], n.List[i], func(a, b store.Value) bool { return a.V == b.V }) {
+			continue
+		}
+		before, after := values(p, old.List[i]), values(p, n.List[i])
+		changed = append(changed, Changed{Property: p.String(), Old: strings.Join(before, ", "), New: strings.Join(after, ", "),
+			OldList: before, NewList: after})
+	}
+	if old.Label != n.Label {
+		changed = append(changed, Changed{Property: labelChanged, Old: old.Label, New: n.Label})
+	}
+	if old.Active != n.Active {
+		changed = append(changed, Changed{Property: activeChanged, Old: activeText(old), New: activeText(n)})
+	}
+	return changed
+}
+
+func activeText(u *store.User) string {
+	switch {
+	case u.ID == "":
+		return ""
+	case u.Active:
+		return "true"
+	}
+	return "false"
+}
+
+func compareRefs(a, b store.OriginRef) int {
+	return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(string(a.Key[:]), string(b.Key[:])))
+}

@@ -1,0 +1,31 @@
+// Package policy decides what a change in a directory does to a user. It is pure: it reads the store
+// through [View], knows no clock, no chance and no network, and every answer is a [Verdict] that
+// somebody else writes.
+//
+// # Promises
+//
+// The verdict of an entry depends on the store, the options and the run's changes, never on the
+// order in which they were noted or decided. Applying the releases of a whole run first and its
+// claims afterwards never gives one value to two users. A change that is decided again against a
+// store that already shows its outcome writes nothing. A person's decision is not undone, a user whose
+// name begins with "*" is not touched, and the last active administrator stays active.
+//
+// # Design
+//
+// A run is folded in two passes over its changes. The first one keeps hashes only: what an entry touches (the
+// values it claims, the users it leads to, the users who hold what it claims). Entries that share a touched thing
+// with another entry are contested: the second pass puts them aside and [Fold.Rest] decides them
+// together. All others have nothing to do with each other and are decided as they come. A
+// collision of hashes therefore makes an entry contested that is not, which costs memory and changes no verdict.
+//
+// Contested entries are settled by refusing: everybody gets what he wants, then those are refused whose wish is
+// held by somebody who keeps it, or is wished for twice; who is refused keeps what he has, which
+// may refuse others. Refusals only grow, so this ends, and the end does not depend on the order.
+// Cards and PINs come after names and numbers, because a user who does not get a card is not refused.
+//
+// A user belongs to the first source that took him. A waiting entry keeps the digest of its record, so
+// that a second identical run publishes nothing; that it waits brings it into the next run.
+//
+// The reason of a refusal stands in the verdict's text of the origin ("conflict: …"), because the
+// same refusal for another reason is news.
+package policy

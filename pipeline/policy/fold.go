@@ -1,0 +1,135 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"rollcall/pipeline/mapping"
+	"rollcall/store"
+)
+
+// Fold turns the changes of one run into verdicts: Note for every change, Settle, Decide for every
+// change again, Rest. It is used by one goroutine.
+type Fold struct {
+	options Options
+	view    View
+	run     Run
+	merge   modes
+	touched touches
+	seen    []sighting
+	aside   []*mapping.Change
+	tally   tally
+}
+
+// sighting is the newest change of an entry, in 24 bytes: a first run has one for every entry.
+type sighting struct {
+	key store.Key
+	// state is the change's number, behind it two flags.
+	state uint64
+}
+
+const (
+	contested = 1 << iota
+	decided
+	numberShift = 2
+)
+
+// NewFold returns a fold for one run of the source in o.
+func NewFold(o Options, v View, r Run) *Fold {
+	return &Fold{options: o, view: v, run: r, merge: modesOf(o)}
+}
+
+// Note takes a change into account: one of the run, or (with Number 0) what waits from earlier runs or is
+// to be decided again. The run's own changes are numbered from 1; of several changes of one entry the
+// highest number counts. c may be reused afterwards.
+func (f *Fold) Note(c *mapping.Change) error {
+	at := uint32(len(f.seen))
+	f.seen = append(f.seen, sighting{store.KeyOf(c.Key), c.Number << numberShift})
+	return f.touch(c, at)
+}
+
+// Settle ends the noting: it finds the entries that have to do with each other.
+func (f *Fold) Settle() error {
+	f.touched.shared(func(a, b uint32) {
+		if f.seen[a].key != f.seen[b].key {
+			f.seen[a].state |= contested
+			f.seen[b].state |= contested
+		}
+	})
+	f.touched = touches{}
+	slices.SortFunc(f.seen, func(a, b sighting) int {
+		return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(b.state, a.state))
+	})
+	kept := f.seen[:0]
+	for _, s := range f.seen {
+		if n := len(kept); n > 0 && kept[n-1].key == s.key {
+			kept[n-1].state |= s.state & contested
+			continue
+		}
+		kept = append(kept, s)
+	}
+	f.seen = kept
+	return nil
+}
+
+// Decide yields the verdict of a noted change, unless a newer one of the entry exists, it was
+// decided before, or it is contested: then [Fold.Rest] yields it. c may be reused afterwards, the
+// verdict belongs to yield.
+func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
+	key := store.KeyOf(c.Key)
+	at, found := slices.BinarySearchFunc(f.seen, key, func(s sighting, key store.Key) int {
+		return bytes.Compare(s.key[:], key[:])
+	})
+	if !found {
+		return nil
+	}
+	s := &f.seen[at]
+	if s.state>>numberShift != c.Number || s.state&decided != 0 {
+		return nil
+	}
+	s.state |= decided
+	if s.state&contested != 0 {
+		f.aside = append(f.aside, cloneChange(c))
+		return nil
+	}
+	return f.decide([]*mapping.Change{c}, yield)
+}
+
+// Rest yields the verdicts of the contested entries, and of users who are concerned without an entry of
+// their own in the run (their Key is empty).
+func (f *Fold) Rest(yield func(*Verdict) error) error {
+	aside := f.aside
+	f.aside = nil
+	return f.decide(aside, yield)
+}
+
+func (f *Fold) decide(changes []*mapping.Change, yield func(*Verdict) error) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	slices.SortFunc(changes, func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) })
+	d := &desk{Fold: f}
+	verdicts, err := d.decide(changes)
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		f.tally.add(f.options, v)
+		if err := yield(&v.Verdict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cloneChange(c *mapping.Change) *mapping.Change {
+	clone := *c
+	for i, list := range c.List {
+		clone.List[i] = slices.Clone(list)
+	}
+	clone.Members = slices.Clone(c.Members)
+	clone.Warnings = slices.Clone(c.Warnings)
+	return &clone
+}

@@ -1,0 +1,138 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"rollcall/store"
+)
+
+// Trip is a limit that a run's plan goes beyond: the run is held (H1).
+type Trip struct {
+	// Class is what there is too much of, as in the configuration of the guard.
+	Class string
+	// Planned changes are more than Limit, reckoned from the Of that there are.
+	Planned, Limit, Of int
+	// Text is a sentence for an operator.
+	Text string
+}
+
+// tally counts what the guard watches.
+type tally struct {
+	deactivate, create, rename, secrets, memberships, relink int
+	blank                                                    [store.TextCount + store.ListCount]int
+}
+
+// Trips returns the limits that the plan goes beyond, nil for none. It is asked after [Fold.Rest].
+func (f *Fold) Trips() (trips []Trip) {
+	g, t, r := f.options.Guard, f.tally, f.run
+	active := r.ActiveOwned
+	check := func(class, verb string, planned int, l Limit) {
+		if limit, limited := l.of(active); limited && planned > limit {
+			trips = append(trips, f.trip(class, verb, planned, limit))
+		}
+	}
+	check("deactivate", "deactivate", t.deactivate, g.Deactivate)
+	if half := active / 2; active >= 4 && t.deactivate > half && !hasTrip(trips, "deactivate") {
+		trips = append(trips, f.trip("deactivate", "deactivate", t.deactivate, half))
+	}
+	if !r.First {
+		check("create", "create", t.create, g.Create)
+		check("secrets", "change cards or PINs of", t.secrets, g.Secrets)
+		check("memberships", "change groups of", t.memberships, g.Memberships)
+	}
+	check("rename", "rename", t.rename, g.Rename)
+	for i, planned := range t.blank {
+		check("blank", "empty "+blankProperty(i).String()+" of", planned, g.Blank)
+	}
+	check("relink", "link other entries to", t.relink, g.Relink)
+	if g.HoldOnScopeChange && r.ScopeChanged && t.deactivate > 0 {
+		trips = append(trips, Trip{"scope", t.deactivate, 0, active,
+			fmt.Sprintf("the scope of %s changed, and %d of its %d users would be deactivated", f.options.Source, t.deactivate, active)})
+	}
+	if r.Whole && r.Read == 0 && r.Known > 0 {
+		trips = append(trips, Trip{"empty", r.Known, 0, r.Known,
+			fmt.Sprintf("%s reads empty, and %d entries were known", f.options.Source, r.Known)})
+	}
+	return trips
+}
+
+func (f *Fold) trip(class, verb string, planned, limit int) Trip {
+	of := f.run.ActiveOwned
+	text := fmt.Sprintf("would %s %d of %d users of %s, limit %d", verb, planned, of, f.options.Source, limit)
+	if class == "create" {
+		text = fmt.Sprintf("would create %d users for %s, which has %d, limit %d", planned, f.options.Source, of, limit)
+	}
+	return Trip{class, planned, limit, of, text}
+}
+
+func hasTrip(trips []Trip, class string) bool {
+	return slices.ContainsFunc(trips, func(t Trip) bool { return t.Class == class })
+}
+
+// of returns how many changes are allowed where the source has so many active users. A limit of
+// nothing but a maximum is that maximum.
+func (l Limit) of(active int) (limit int, limited bool) {
+	if l.Floor == 0 && l.Percent == 0 && l.Maximum > 0 {
+		return l.Maximum, true
+	}
+	limit = max(l.Floor, active*l.Percent/100)
+	if l.Maximum > 0 {
+		limit = min(limit, l.Maximum)
+	}
+	return limit, true
+}
+
+func (t *tally) add(o Options, v verdict) {
+	if v.User == nil {
+		return
+	}
+	if v.Deactivated {
+		t.deactivate++
+	}
+	if v.relinked {
+		t.relink++
+	}
+	if v.old == nil {
+		t.create++
+		return
+	}
+	var secrets, memberships bool
+	for _, c := range v.Changed {
+		p, known := store.ParseProperty(c.Property)
+		if !known {
+			continue
+		}
+		switch p {
+		case store.UserName:
+			t.rename++
+		case store.Cards, store.PINs:
+			secrets = true
+		case store.Groups, store.DefaultGroup, store.ManagedGroups:
+			memberships = true
+		}
+		if c.Old != "" && c.New == "" && v.old.Owner == o.Source {
+			t.blank[blankIndex(p)]++
+		}
+	}
+	if secrets {
+		t.secrets++
+	}
+	if memberships {
+		t.memberships++
+	}
+}
+
+func blankIndex(p store.Property) int {
+	if p.Multi() {
+		return int(store.TextCount) + p.List()
+	}
+	return int(p)
+}
+
+func blankProperty(index int) store.Property {
+	if index < int(store.TextCount) {
+		return store.Property(index)
+	}
+	return store.Aliases + store.Property(index) - store.TextCount
+}

@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+
+	"rollcall/store"
+)
+
+// verdict is a verdict with what the guard wants to know beside.
+type verdict struct {
+	Verdict
+	relinked bool
+	old      *store.User
+}
+
+// verdicts writes down what was decided: one verdict for every entry, and one for every user who is
+// concerned without an entry in the run.
+func (d *desk) verdicts() ([]verdict, error) {
+	all := make([]verdict, 0, len(d.entries))
+	for _, e := range d.entries {
+		v, err := d.verdict(e)
+		if err != nil {
+			return nil, fmt.Errorf("decide %s: %w", e.change.Entry, err)
+		}
+		all = append(all, v)
+	}
+	for _, u := range d.units {
+		if len(u.entries) > 0 || u.new == u.old {
+			continue
+		}
+		v := verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: "no entry of " + d.options.Source + " leads to this user any more [O6]"}}
+		v.carry(u)
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+func (d *desk) verdict(e *entry) (v verdict, err error) {
+	c := e.change
+	v.Key, v.Entry = c.Key, c.Entry
+	v.Name = e.name()
+	v.Action, v.Reason = e.outcome(d.options)
+	v.Warnings = append(append(v.Warnings, c.Warnings...), e.warnings...)
+	v.relinked = e.relinked && v.Action != Conflict && v.Action != Reject
+	if u := e.unit; u != nil && u.new != u.old && u.carrier() == e {
+		v.carry(u)
+	}
+	v.Origin, err = d.origin(e, v.Action, v.Reason)
+	return v, err
+}
+
+// carry puts the user's new state into the verdict.
+func (v *verdict) carry(u *unit) {
+	v.User, v.old = u.new, u.old
+	v.Changed = difference(u.old, u.new)
+	v.Releases, v.Claims = without(u.held, u.wanted), u.gain
+	switch {
+	case u.old == nil:
+		v.Event = "created"
+	case u.old.Active && !u.new.Active:
+		v.Event, v.Deactivated = "deactivated", true
+	case !u.old.Active && u.new.Active:
+		v.Event = "reactivated"
+	default:
+		v.Event = "updated"
+	}
+}
+
+// carrier is the entry whose verdict carries the user: the first that is there, else the first.
+func (u *unit) carrier() *entry {
+	for _, e := range u.entries {
+		if e.stand == present {
+			return e
+		}
+	}
+	for _, e := range u.entries {
+		if e.stand == missing || e.stand == disabled {
+			return e
+		}
+	}
+	return u.entries[0]
+}
+
+// outcome is what becomes of the entry, and why.
+func (e *entry) outcome(o Options) (Action, string) {
+	u := e.unit
+	switch {
+	case e.stand == unreadable:
+		return Reject, e.reason
+	case e.stand == anonymous:
+		return Ignore, "its user was made anonymous [U22]"
+	case e.action != "":
+		return e.action, e.reason
+	case e.stand == pending:
+		return Unchanged, fmt.Sprintf("missed by %d of %d runs in a row [O2]", e.missed, o.AbsentFor)
+	case u != nil && u.refused:
+		return u.action, u.reason
+	case e.stand == missing:
+		return Delete, u.noted(e.absence(o))
+	case e.stand == disabled:
+		return Disable, u.noted("disabled in the directory [L6]")
+	case e.stand == unselected:
+		return Ignore, "not selected"
+	}
+	action := u.outcome(e, o.Source)
+	if action == Update && u.carrier() != e {
+		return action, "another login of " + nameOf(u.new) + " [O5]"
+	}
+	return action, cmp.Or(e.note, u.note)
+}
+
+// absence says in which way an entry is missing.
+func (e *entry) absence(o Options) string {
+	switch {
+	case e.absent():
+		return "gone from " + o.Source
+	case e.change.Disabled:
+		return "disabled in the directory, which counts as missing [L6]"
+	}
+	return "no longer selected from " + o.Source
+}
+
+// name is what the entry's user is called, or the entry itself.
+func (e *entry) name() string {
+	switch {
+	case e.unit != nil && e.unit.old != nil:
+		return nameOf(e.unit.old)
+	case e.linked != nil:
+		return nameOf(e.linked)
+	}
+	return e.change.Text[store.UserName]
+}
+
+func (u *unit) noted(what string) string {
+	if u == nil || u.note == "" {
+		return what
+	}
+	return what + "; " + u.note
+}
+
+func (u *unit) outcome(e *entry, source string) Action {
+	first := u.carrier() == e
+	switch {
+	case u.old == nil && first:
+		return Create
+	case u.old == nil:
+		return Update
+	case first && !u.old.Active && u.new.Active:
+		return Reactivate
+	case e.isNew && u.old.Owner != source:
+		return Merge
+	case e.isNew, first && u.new != u.old:
+		return Update
+	}
+	return Unchanged
+}
+
+// origin returns what is to be written of the entry, nil when the store says it already.
+func (d *desk) origin(e *entry, a Action, reason string) (*store.Origin, error) {
+	o, err := d.newOrigin(e, a)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	o.Verdict = verdictText(a, reason)
+	if e.origin != nil && sameOrigin(e.origin, o) {
+		return nil, nil
+	}
+	return o, nil
+}
+
+func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
+	c := e.change
+	if e.absent() && e.origin == nil {
+		return nil, nil
+	}
+	o := store.Origin{Key: c.Key, Entry: c.Entry}
+	if e.origin != nil {
+		o = *e.origin
+		if !e.absent() {
+			o.Entry = c.Entry
+		}
+	}
+	if c.Number > 0 || e.origin == nil {
+		o.Digest, o.RawSequence = c.Digest, c.RawSequence
+	}
+	o.Waiting, o.Missed = e.waiting, e.missed
+	o.Gone = o.Gone && e.absent()
+	refused := a == Conflict || a == Reject
+	switch {
+	case refused:
+		o.Waiting = true
+	case e.stand == pending:
+		o.Digest, o.Waiting = store.Digest{}, false
+	case e.stand == missing:
+		o.Gone = e.absent()
+	case a == Ignore && e.stand == present:
+		o.Waiting, o.User = true, ""
+	}
+	if e.unit != nil && !e.unit.refused {
+		o.User = e.unit.id
+	}
+	keepsChange := c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
+	if keepsChange {
+		return &o, nil
+	}
+	stored := *c
+	stored.Number = 0
+	var err error
+	o.Change, err = encodeChange(&stored)
+	return &o, err
+}
+
+// sameOrigin reports whether writing b over a would say nothing new. That an entry was created or
+// updated by the run before and stays as it is now is nothing new.
+func sameOrigin(a, b *store.Origin) bool {
+	return a.Entry == b.Entry && a.Digest == b.Digest && a.RawSequence == b.RawSequence && a.User == b.User &&
+		a.Waiting == b.Waiting && a.Missed == b.Missed && a.Group == b.Group && a.Gone == b.Gone &&
+		bytes.Equal(a.Change, b.Change) && sameVerdict(a.Verdict, b.Verdict)
+}
+
+func sameVerdict(a, b string) bool {
+	x, y := actionOf(a), actionOf(b)
+	return a == b || isSettled(x) && isSettled(y) || x == y && x != Conflict && x != Reject
+}
+
+// isSettled reports whether an entry with this verdict has an active part in a user.
+func isSettled(a Action) bool {
+	switch a {
+	case Unchanged, Create, Update, Reactivate, Merge:
+		return true
+	}
+	return false
+}

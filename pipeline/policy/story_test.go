@@ -1,0 +1,401 @@
+package policy
+
+import (
+	"bytes"
+	gocmp "cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"rollcall/connectors"
+	"rollcall/pipeline/mapping"
+	"rollcall/store"
+)
+
+var update = flag.Bool("update", false, "rewrite what the stories in testdata expect")
+
+// TestStories plays every story of testdata/policy. A story is a txtar file named by its rule:
+//
+//	-- options corp --     the options of a source (YAML), over the usual ones of these tests
+//	-- users --            users who are there before, with the entries that are linked to them
+//	-- run corp --         a run of the source and its changes; words behind it say what else holds of the run
+//	-- plan --             what the run is to do, a sentence a change
+//	-- hand --             what people do to users
+//	-- after --            all users then
+//
+// Every run is folded in several orders, must give the same verdicts in each, is applied to a store
+// in memory that checks itself, and must write nothing when it comes again.
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("../testdata/policy/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no stories", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { playFile(t, file) })
+	}
+}
+
+func playFile(t *testing.T, file string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := txtar.Format(archive)
+	s := story{t: t, world: newWorld(), options: map[string]Options{}}
+	for i := range archive.Files {
+		s.play(&archive.Files[i])
+	}
+	got := txtar.Format(archive)
+	if *update && !t.Failed() {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("the story goes otherwise (-want +got; -update rewrites it):\n%s", diff)
+	}
+}
+
+type story struct {
+	t       *testing.T
+	world   *world
+	options map[string]Options
+	plan    string
+}
+
+func (s *story) play(f *txtar.File) {
+	words := strings.Fields(f.Name)
+	switch words[0] {
+	case "options":
+		s.setOptions(words[1], f.Data)
+	case "users":
+		s.setUsers(f.Data)
+	case "hand":
+		s.byHand(f.Data)
+	case "run":
+		s.runSource(words[1], words[2:], f.Data)
+	case "plan":
+		f.Data = []byte(s.plan)
+	case "after":
+		f.Data = []byte(s.world.String())
+	default:
+		s.t.Fatalf("section %q is not known", f.Name)
+	}
+}
+
+// usual are the options of a source in these tests where the story says nothing else.
+func usual(source string) Options {
+	return Options{
+		Source: source, Label: source, AddNewUsers: true, DeactivateMissingUsers: true, AbsentFor: 1, Ownership: "take",
+		PairByObjectID: true, AdoptLocalUsers: true, DisabledAccounts: "deactivate", MultipleCards: true, Guard: DefaultGuard(),
+	}
+}
+
+func (s *story) setOptions(source string, data []byte) {
+	o := usual(source)
+	s.decode(data, &o)
+	s.options[source] = o
+}
+
+func (s *story) decode(data []byte, into any) {
+	s.t.Helper()
+	if len(bytes.TrimSpace(data)) == 0 {
+		return
+	}
+	text, err := yaml.YAMLToJSON(data)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		s.t.Fatalf("%v in\n%s", err, data)
+	}
+}
+
+// rows are YAML lists of property: value.
+func (s *story) rows(data []byte) (rows []map[string]any) {
+	s.decode(data, &rows)
+	return rows
+}
+
+func (s *story) setUsers(data []byte) {
+	for _, row := range s.rows(data) {
+		u := &store.User{Active: true}
+		u.ID = "id-" + fmt.Sprint(row["user_name"])
+		for name, value := range row {
+			s.setField(u, name, fmt.Sprint(value))
+		}
+		if u.Text[store.FullName] == "" {
+			u.Text[store.FullName] = nameOf(u)
+		}
+		if u.Label == "" {
+			u.Label = u.Owner
+		}
+		s.setLists(u, row)
+		s.world.users[u.ID] = u
+		for _, c := range store.Claims(u) {
+			s.world.held[c] = u.ID
+		}
+	}
+	s.world.check(s.t)
+}
+
+func (s *story) setField(u *store.User, name, value string) {
+	switch name {
+	case "owner":
+		u.Owner = value
+	case "label":
+		u.Label = value
+	case "inactive":
+		u.Active, u.InactiveReason = false, value
+	case "administrator":
+		u.Administrator = value == "true"
+	case "entries":
+		for _, ref := range strings.Fields(value) {
+			source, key, _ := strings.Cut(ref, "/")
+			key, gone := strings.CutSuffix(key, "†")
+			u.Origins = append(u.Origins, store.OriginRef{Source: source, Key: store.KeyOf(key)})
+			said := &mapping.Change{Key: key, Entry: "uid=" + key, Kind: connectors.User}
+			data, err := encodeChange(said)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.world.put(source, &store.Origin{Key: key, Entry: said.Entry, User: u.ID, Gone: gone, Verdict: string(Update), Change: data})
+			s.world.runs[source] = 1
+		}
+		slices.SortFunc(u.Origins, compareRefs)
+	default:
+		p, ok := store.ParseProperty(name)
+		if !ok {
+			s.t.Fatalf("property %q is not known", name)
+		}
+		if !p.Multi() {
+			u.Text[p] = value
+		}
+	}
+}
+
+func (s *story) setLists(u *store.User, row map[string]any) {
+	for name, value := range row {
+		if p, ok := store.ParseProperty(name); ok && p.Multi() {
+			u.List[p.List()] = parseList(fmt.Sprint(value), gocmp.Or(u.Owner, "manual"))
+		}
+	}
+}
+
+// parseList reads "0042,0043[manual+corp]".
+func parseList(text, by string) (list []store.Value) {
+	for _, part := range split(text) {
+		v, origins, marked := strings.Cut(strings.TrimSuffix(part, "]"), "[")
+		if !marked {
+			origins = by
+		}
+		list = append(list, store.Value{V: v, Origins: strings.Split(origins, "+")})
+	}
+	sortValues(list)
+	return list
+}
+
+func split(text string) (parts []string) {
+	for _, part := range strings.Split(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// byHand does what commands do: it changes users, remembering what a source had put there.
+func (s *story) byHand(data []byte) {
+	for _, row := range s.rows(data) {
+		old := s.world.users[s.world.held[store.Claim{Space: store.Names, Value: store.Fold(fmt.Sprint(row["user"]))}]]
+		if old == nil {
+			s.t.Fatalf("user %v is not known", row["user"])
+		}
+		u := *old
+		delete(row, "user")
+		for name, value := range row {
+			s.setByHand(&u, name, fmt.Sprint(value))
+		}
+		for _, c := range store.Claims(old) {
+			delete(s.world.held, c)
+		}
+		for _, c := range store.Claims(&u) {
+			s.world.held[c] = u.ID
+		}
+		s.world.users[u.ID] = &u
+	}
+	s.world.check(s.t)
+}
+
+func (s *story) setByHand(u *store.User, name, value string) {
+	p, ok := store.ParseProperty(name)
+	switch {
+	case name == "active" && value == "true":
+		u.Active, u.InactiveReason = true, ""
+	case ok && p.Multi():
+		u.List[p.List()] = mergeList(u.List[p.List()], split(value), "manual", addNew)
+	case ok:
+		if u.Owner != "" {
+			u.Overrides = map[store.Property]string{p: u.Text[p]}
+		}
+		u.Text[p] = value
+	default:
+		s.setField(u, name, value)
+	}
+}
+
+func (s *story) changes(data []byte) (changes []*mapping.Change) {
+	for _, row := range s.rows(data) {
+		changes = append(changes, s.change(row, uint64(len(changes)+1)))
+	}
+	return changes
+}
+
+func (s *story) change(row map[string]any, number uint64) *mapping.Change {
+	text, err := json.Marshal(row)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := &mapping.Change{Kind: connectors.User, Number: number, RawSequence: 1000*s.world.number + number, Digest: store.DigestOf("", text)}
+	for name, v := range row {
+		value := fmt.Sprint(v)
+		switch name {
+		case "key":
+			c.Key, c.Entry = value, "uid="+value
+		case "gone":
+			c.Absent = v == true
+		case "disabled":
+			c.Disabled = v == true
+		case "unselected":
+			c.Unselected = v == true
+		case "rejected":
+			c.Rejected = value
+		case "label":
+			c.SourceLabel = value
+		default:
+			p, ok := store.ParseProperty(name)
+			if !ok {
+				s.t.Fatalf("property %q is not known", name)
+			}
+			c.Set = c.Set.With(p)
+			if p.Multi() {
+				c.List[p.List()] = split(value)
+			} else {
+				c.Text[p] = value
+			}
+		}
+	}
+	return c
+}
+
+func (s *story) runSource(source string, words []string, data []byte) {
+	o, known := s.options[source]
+	if !known {
+		o = usual(source)
+	}
+	s.world.number++
+	r := s.world.run(source)
+	changes := s.changes(data)
+	r.Read = r.Known + len(changes)
+	for _, word := range words {
+		switch {
+		case word == "scope-changed":
+			r.ScopeChanged = true
+		case word == "read-nothing":
+			r.Read = 0
+		case strings.HasPrefix(word, "without="):
+			r.Enabled = func(source string) bool { return source != strings.TrimPrefix(word, "without=") }
+		case strings.HasPrefix(word, "contributes="):
+			r.Contributes = func(source string) bool { return source == strings.TrimPrefix(word, "contributes=") }
+		default:
+			s.t.Fatalf("word %q is not known", word)
+		}
+	}
+	all := s.world.inputs(source, changes)
+	verdicts, trips := s.foldInOrders(o, r, all)
+	s.checkCounts(verdicts, all)
+	s.plan = planText(verdicts, trips)
+	s.world.apply(s.t, source, verdicts)
+	s.again(o, r, source, changes)
+}
+
+// foldInOrders folds the changes in several orders and fails when one gives other verdicts.
+func (s *story) foldInOrders(o Options, r Run, all []*mapping.Change) ([]*Verdict, []Trip) {
+	first, trips, err := fold(o, s.world.view(), r, all, all)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 6 {
+		noted, decided := slices.Clone(all), slices.Clone(all)
+		random.Shuffle(len(noted), func(i, j int) { noted[i], noted[j] = noted[j], noted[i] })
+		random.Shuffle(len(decided), func(i, j int) { decided[i], decided[j] = decided[j], decided[i] })
+		verdicts, _, err := fold(o, s.world.view(), r, noted, decided)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, verdicts, ignoreBlank); diff != "" {
+			s.t.Fatalf("another order gives other verdicts:\n%s", diff)
+		}
+	}
+	return first, trips
+}
+
+// checkCounts fails unless every entry has exactly one verdict.
+func (s *story) checkCounts(verdicts []*Verdict, all []*mapping.Change) {
+	want, got := map[string]int{}, map[string]int{}
+	for _, c := range all {
+		want[c.Key] = 1
+	}
+	for _, v := range verdicts {
+		if v.Key != "" {
+			got[v.Key]++
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("verdicts of entries:\n%s", diff)
+	}
+}
+
+// again runs the same changes once more: nothing may be written, but a miss that is counted.
+func (s *story) again(o Options, r Run, source string, changes []*mapping.Change) {
+	r.Number++
+	r.Administrators = s.world.run(source).Administrators
+	all := s.world.inputs(source, s.world.unpublished(source, changes))
+	verdicts, _, err := fold(o, s.world.view(), r, all, all)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, v := range verdicts {
+		counted := v.User == nil && v.Origin != nil && v.Origin.Digest == store.Digest{}
+		if (v.Origin != nil || v.User != nil) && !counted && !(v.Origin != nil && v.Origin.Missed > 1) {
+			s.t.Errorf("the same run again writes: %s\n%+v", Sentence(v), v.Origin)
+		}
+	}
+}
+
+func planText(verdicts []*Verdict, trips []Trip) string {
+	var b strings.Builder
+	counts := map[Action]int{}
+	for _, v := range verdicts {
+		fmt.Fprintln(&b, Sentence(v))
+		counts[v.Action]++
+	}
+	for _, t := range trips {
+		fmt.Fprintf(&b, "held: %s\n", t.Text)
+	}
+	return b.String()
+}

@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/connectors"
+	"rollcall/pipeline/mapping"
+)
+
+// errEnough ends a preview.
+var errEnough = errors.New("enough")
+
+// Preview reads a source and calls fn for its first n records, raw and mapped, with the reason where one cannot be
+// mapped. It writes nothing and needs no pipeline. Attributes that become PINs are masked.
+func Preview(ctx context.Context, source Source, n int, log zerolog.Logger, fn func(connectors.Record, mapping.Change, error) error) error {
+	m, err := mapping.Compile(source.Mapping)
+	if err != nil {
+		return err
+	}
+	reader, err := source.Reader.Open(connectors.Env{Source: source.Name, Attributes: m.Attributes(), Log: log})
+	if err != nil {
+		return err
+	}
+	left := n
+	_, err = reader.Read(ctx, nil, func(r connectors.Record) error {
+		if left == 0 {
+			return errEnough
+		}
+		left--
+		change, mapErr := m.Apply(&r)
+		if r.Problem != "" {
+			mapErr = errors.New(r.Problem)
+		}
+		mask(&r, m.Secrets())
+		return fn(r, change, mapErr)
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+func mask(r *connectors.Record, secrets []string) {
+	for i, a := range r.Attributes {
+		if slices.Contains(secrets, a.Name) {
+			hidden := make([]string, len(a.Values))
+			for j := range hidden {
+				hidden[j] = mapping.MaskSecret(a.Values[j])
+			}
+			r.Attributes[i].Values = hidden
+		}
+	}
+}

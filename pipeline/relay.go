@@ -1,0 +1,204 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/store"
+)
+
+// relay is the last stage: it publishes the store's revisions to USERS and run results to RUNS. Every batch is guarded by
+// the stream's expected last sequence, so that nobody publishes a revision twice, and only what the stream has
+// acknowledged leaves the store.
+type relay struct {
+	bus  *events.Bus
+	db   *store.DB
+	log  zerolog.Logger
+	wake chan struct{}
+	last uint64 // the stream's last sequence
+}
+
+func newRelay(bus *events.Bus, db *store.DB, log zerolog.Logger) *relay {
+	return &relay{bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
+}
+
+// poke tells the relay that there may be something new. It never waits.
+func (r *relay) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *relay) run(ctx context.Context) error {
+	r.poke()
+	anchored := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		err := r.relayAll(ctx, &anchored)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			r.log.Warn().Err(err).Msg("events are not relayed; trying again in a second")
+			anchored = false
+			time.AfterFunc(time.Second, r.poke)
+		}
+	}
+}
+
+// relayAll publishes everything there is: revisions first, then the results of the runs that made them.
+func (r *relay) relayAll(ctx context.Context, anchored *bool) error {
+	if !*anchored {
+		if err := r.anchor(ctx); err != nil {
+			return err
+		}
+		*anchored = true
+	}
+	for {
+		results, err := r.pendingResults()
+		if err != nil {
+			return err
+		}
+		if err := r.relayRevisions(ctx); err != nil {
+			return err
+		}
+		if len(results) == 0 {
+			return nil
+		}
+		if err := r.relayResults(ctx, results); err != nil {
+			return err
+		}
+	}
+}
+
+// anchor compares the store with the end of USERS: what the stream has already is not published again.
+func (r *relay) anchor(ctx context.Context) error {
+	stream, err := r.bus.JetStream.Stream(ctx, events.UsersStream)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	r.last = info.State.LastSeq
+	var position store.RelayPosition
+	var head uint64
+	if err := r.db.View(func(tx *store.Tx) error {
+		position = tx.RelayPosition()
+		head, _ = tx.Head()
+		return nil
+	}); err != nil {
+		return err
+	}
+	if info.State.Msgs == 0 {
+		return r.forgetStream(position, info)
+	}
+	msg, err := stream.GetMsg(ctx, r.last)
+	if err != nil {
+		return fmt.Errorf("last event: %w", err)
+	}
+	published := events.RevisionOf(msg.Header)
+	if published > head {
+		return fmt.Errorf("events are ahead of the store: revision %d was published, the store ends at %d; was an older store put back?", published, head)
+	}
+	if published <= position.Revision {
+		return nil
+	}
+	return r.advance(published, r.last, info.Created)
+}
+
+// forgetStream notes that USERS is empty: new, or all its events aged away.
+func (r *relay) forgetStream(position store.RelayPosition, info *jetstream.StreamInfo) error {
+	if position.Revision > 0 && !position.Created.Equal(info.Created) {
+		r.log.Warn().Uint64("revision", position.Revision).Msg("the stream of events was made anew; events up to this revision are not in it any more")
+	}
+	return nil
+}
+
+// relayRevisions publishes the revisions after the last published one, in atomic batches.
+func (r *relay) relayRevisions(ctx context.Context) error {
+	for {
+		var revisions []store.Revision
+		err := r.db.View(func(tx *store.Tx) (err error) {
+			revisions, err = tx.Revisions(tx.RelayPosition().Revision, events.MaxBatch)
+			return err
+		})
+		if err != nil || len(revisions) == 0 {
+			return err
+		}
+		batch := make([]events.Message, len(revisions))
+		for i, revision := range revisions {
+			revision.Body = withChain(revision)
+			batch[i] = events.RevisionMessage(r.db.ID(), revision)
+		}
+		last, err := r.bus.PublishBatch(ctx, batch, &r.last)
+		if errors.Is(err, events.ErrMoved) {
+			return errors.Join(err, r.anchor(ctx)) // our own batch whose answer was lost, or another leader's
+		}
+		if err != nil {
+			return err
+		}
+		r.last = last
+		if err := r.advance(revisions[len(revisions)-1].Number, last, time.Time{}); err != nil {
+			return err
+		}
+	}
+}
+
+// advance moves the relay's position and drops what was published from the store.
+func (r *relay) advance(revision, sequence uint64, created time.Time) error {
+	return r.db.Update(func(tx *store.Tx) error {
+		position := tx.RelayPosition()
+		position.Revision, position.Sequence = revision, sequence
+		if !created.IsZero() {
+			position.Created = created
+		}
+		if err := tx.SetRelayPosition(position); err != nil {
+			return err
+		}
+		return tx.DropRevisions(revision, 2*events.MaxBatch)
+	})
+}
+
+// withChain puts the chain hash into a revision's body.
+func withChain(r store.Revision) []byte {
+	body := make([]byte, 0, len(r.Body)+len(r.Chain)+12)
+	body = append(body, `{"chain":"`...)
+	body = append(append(body, r.Chain...), `",`...)
+	return append(body, r.Body[1:]...)
+}
+
+func (r *relay) pendingResults() (results []store.Result, err error) {
+	err = r.db.View(func(tx *store.Tx) (err error) { results, err = tx.Results(0, 100); return err })
+	return results, err
+}
+
+// relayResults publishes results of runs and the dead letters among them, each once.
+func (r *relay) relayResults(ctx context.Context, results []store.Result) error {
+	for _, result := range results {
+		subject := events.RunSubject(result.Kind, result.Source)
+		if result.Kind == resultDead {
+			subject = events.DeadSubject("reconcile", result.Source)
+		}
+		id := fmt.Sprintf("%s-result-%d", r.db.ID(), result.Number)
+		if _, err := r.bus.Publish(ctx, subject, id, result.Body); err != nil {
+			return err
+		}
+		if err := r.db.Update(func(tx *store.Tx) error { return tx.DropResult(result.Number) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resultDead marks a dead letter in the outbox of results.
+const resultDead = "dead"

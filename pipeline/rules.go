@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/connectors"
+	"rollcall/events"
+	"rollcall/pipeline/mapping"
+)
+
+// ruleBook loads rules by their hash. They never change under a hash, so a loaded one stays.
+type ruleBook struct {
+	bucket jetstream.KeyValue
+	mu     sync.Mutex
+	loaded map[string]*ruleSet
+}
+
+type ruleSet struct {
+	Rules
+	mapping *mapping.Mapping
+}
+
+func openRuleBook(ctx context.Context, bus *events.Bus) (*ruleBook, error) {
+	bucket, err := bus.JetStream.KeyValue(ctx, events.ConfigBucket)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", events.ConfigBucket, err)
+	}
+	return &ruleBook{bucket: bucket, loaded: map[string]*ruleSet{}}, nil
+}
+
+// publish puts rules under their hash, once, and returns the hash.
+func (b *ruleBook) publish(ctx context.Context, r Rules) (string, error) {
+	data, hash, err := r.Encode()
+	if err != nil {
+		return "", err
+	}
+	if _, err := b.bucket.Create(ctx, hash, data); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return "", fmt.Errorf("publish rules %s of %s: %w", hash, r.Options.Source, err)
+	}
+	return hash, nil
+}
+
+// load returns the rules published under a hash, compiled.
+func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.loaded[hash]; e != nil {
+		return e, nil
+	}
+	value, err := b.bucket.Get(ctx, hash)
+	if err != nil {
+		return nil, fmt.Errorf("load rules %s: %w", hash, err)
+	}
+	e := &ruleSet{}
+	if err := json.Unmarshal(value.Value(), &e.Rules); err != nil {
+		return nil, fmt.Errorf("rules %s: %w", hash, err)
+	}
+	if e.mapping, err = mapping.Compile(e.Mapping); err != nil {
+		return nil, connectors.Hint(fmt.Errorf("rules %s: %w", hash, err), "run the same version of rollcall on every worker")
+	}
+	b.loaded[hash] = e
+	return e, nil
+}

@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/go-co-op/gocron/v2"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/connectors"
+	"rollcall/events"
+	"rollcall/store"
+)
+
+// ErrBusy means that a run of the source is waiting or going already.
+var ErrBusy = errors.New("a run of the source is waiting or going already")
+
+// scheduler asks for a run of every source at its times. A held source waits for its decision instead.
+type scheduler struct {
+	bus    *events.Bus
+	db     *store.DB
+	config *Config
+	log    zerolog.Logger
+}
+
+func (s *scheduler) run(ctx context.Context) error {
+	cron, err := gocron.NewScheduler()
+	if err != nil {
+		return err
+	}
+	for _, source := range s.config.Sources {
+		if !source.Enabled || source.Schedule == "" {
+			continue
+		}
+		_, err := cron.NewJob(gocron.CronJob(source.Schedule, false), gocron.NewTask(func() { s.ask(ctx, source.Name) }))
+		if err != nil {
+			return fmt.Errorf("schedule %q of %s: %w", source.Schedule, source.Name, err)
+		}
+	}
+	cron.Start()
+	<-ctx.Done()
+	return cron.Shutdown()
+}
+
+func (s *scheduler) ask(ctx context.Context, source string) {
+	var held uint64
+	err := s.db.View(func(tx *store.Tx) error {
+		state, err := tx.Source(source)
+		if err == nil {
+			held = state.Held
+		}
+		return err
+	})
+	if err == nil && held != 0 {
+		s.log.Warn().Str("source", source).Uint64("run", held).Msg("not run: its last run is held for approval")
+		return
+	}
+	if err == nil {
+		_, err = askForRun(ctx, s.bus, Job{Source: source, Actor: "schedule"})
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn().Err(err).Str("source", source).Msg("not run")
+	}
+}
+
+// askForRun publishes a job and returns its id. JetStream refuses it while another one of the source waits or is worked on.
+func askForRun(ctx context.Context, bus *events.Bus, job Job) (string, error) {
+	job.ID = uuid.NewString()
+	data, err := json.Marshal(job)
+	if err != nil {
+		return "", err
+	}
+	_, err = bus.Publish(ctx, events.JobSubject(job.Source), "", data)
+	var apiErr *jetstream.APIError
+	if errors.As(err, &apiErr) && apiErr.ErrorCode == 10077 {
+		return "", connectors.Hint(fmt.Errorf("%s: %w", job.Source, ErrBusy),
+			fmt.Sprintf("rollcall runs %s shows it, rollcall cancel %s stops it", job.Source, job.Source))
+	}
+	return job.ID, err
+}
