@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,12 +17,16 @@ type StreamOptions struct {
 	Keep time.Duration
 }
 
-// EnsureStreams creates the streams or brings them up to date.
+// EnsureStreams creates the streams that are missing and brings up to date those that an operator's decision changes. One
+// that is right already is not touched: every update rewrites the stream's own files.
 func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 	for _, c := range streams(o) {
-		if _, err := b.JetStream.CreateOrUpdateStream(ctx, c); err != nil {
+		if err := b.ensureStream(ctx, c); err != nil {
 			return fmt.Errorf("stream %s: %w", c.Name, err)
 		}
+	}
+	if _, err := b.JetStream.KeyValue(ctx, ConfigBucket); err == nil {
+		return nil
 	}
 	_, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: ConfigBucket, Replicas: o.Replicas, Storage: jetstream.FileStorage,
@@ -31,6 +36,18 @@ func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 		return fmt.Errorf("bucket %s: %w", ConfigBucket, err)
 	}
 	return nil
+}
+
+func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error {
+	existing, err := b.JetStream.Stream(ctx, c.Name)
+	if err == nil {
+		now := existing.CachedInfo().Config
+		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
+			return nil
+		}
+	}
+	_, err = b.JetStream.CreateOrUpdateStream(ctx, c)
+	return err
 }
 
 // streams lists every stream with its reason to exist (architecture.md, "Streams").

@@ -235,7 +235,8 @@ func call[Response any](ctx context.Context, c *Client, endpoint string, request
 	if err != nil {
 		return response, err
 	}
-	return response, json.Unmarshal(data, &response)
+	err = json.Unmarshal(data, &response)
+	return response, err
 }
 
 func (c *Client) ask(ctx context.Context, endpoint string, request any) ([]byte, error) {

@@ -125,6 +125,11 @@ func TestKilledAtRandom(t *testing.T) {
 	got, want := usersIn(t, disturbed), usersIn(t, calm)
 	if !maps.Equal(got, want) {
 		t.Errorf("%d users after the kills, %d undisturbed", len(got), len(want))
+		for name, body := range got {
+			if want[name] == "" {
+				t.Errorf("too many, for example %s", body)
+			}
+		}
 		for name, body := range want {
 			if got[name] != body {
 				t.Fatalf("for example %s:\n%s\nwant\n%s", name, got[name], body)

@@ -204,8 +204,8 @@ func (r *reconciler) decide(ctx context.Context, m logMessage, run *store.Run, o
 			return err
 		}
 		return r.fail(m, run, o.missing)
-	case run.DryRun:
-		run.State = store.Planned
+	case run.DryRun: // its reason says what the guard would hold a real run for
+		run.State, run.Reason = store.Planned, tripText(o.trips)
 		return r.conclude(m, run)
 	case len(o.trips) > 0 || run.RequireApproval:
 		return r.hold(m, run, o)

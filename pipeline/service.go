@@ -343,11 +343,11 @@ const usersPage = 200
 func (s *service) users(_ context.Context, q usersRequest) (page userPage, err error) {
 	err = s.db.View(func(tx *store.Tx) error {
 		return tx.Users(q.After, func(u *store.User) error {
-			page.After = u.ID
 			if page.scanned++; page.scanned > 5000 || len(page.Users) >= usersPage {
 				page.More = true
 				return store.ErrStop
 			}
+			page.After = u.ID
 			if q.Query.matches(u) {
 				page.Users = append(page.Users, u.AppendJSON(nil, store.CardsFull))
 			}

@@ -6,23 +6,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sort"
 )
 
-// blockSize says how many entries make a difference to an [index].
-type blockSize struct {
-	limit int // entries that rest in the block
-	worth int // changes in a transaction for which the block is worth being written
-	drain int // entries that a smaller transaction moves out of the block
-}
-
-// blockSizeMeasured is what BenchmarkFirstLoad likes best.
-var blockSizeMeasured = blockSize{limit: 1 << 17, worth: 1 << 9, drain: 1 << 12}
-
-var (
-	errBadNumber = errors.New("is no number")
-	errBadBlock  = errors.New("is no block of an index")
-)
+var errBadNumber = errors.New("is no number")
 
 // index maps keys in any order to numbers above zero. Keys in any order are bbolt's worst case: each
 // costs a page, and a new user has five. So what a large transaction adds goes to one sorted block in
@@ -36,12 +22,6 @@ type index struct {
 	size  blockSize
 	// held are the transaction's own changes, 0 for deletions.
 	held map[string]uint64
-}
-
-// entry is a key with its number, 0 for one that was deleted.
-type entry struct {
-	key    []byte
-	number uint64
 }
 
 func newIndex(bucket, front *table) (*index, error) {
@@ -78,7 +58,7 @@ func (x *index) delete(key []byte) { x.held[string(key)] = 0 }
 func (x *index) each(after []byte, fn func(key []byte, n uint64) error) error {
 	newer := x.block
 	if len(x.held) > 0 {
-		newer, _ = parseBlock(encodeBlock(nil, x.newer()))
+		newer, _ = parseBlock(x.renew(cut{}))
 	}
 	m := &merge{block: newer, next: newer.behind(after), fn: fn}
 	err := x.bucket.scan(after, func(key, value []byte) error {
@@ -102,77 +82,81 @@ func (x *index) flush() error {
 	if len(x.held) == 0 {
 		return nil
 	}
-	all := x.newer()
-	rest := x.size.limit
-	if len(x.held) < x.size.worth {
-		rest = max(0, x.block.count-x.size.drain)
+	small := len(x.held) < x.size.worth
+	moved := x.block.cut(x.block.count + len(x.held) - x.size.limit)
+	if small {
+		moved = x.block.cut(x.size.drain)
 	}
-	all, sweep, err := x.move(all, len(all)-rest)
-	if err != nil {
+	if err := x.move(moved); err != nil {
 		return err
 	}
+	if small && moved.length() == x.block.count {
+		return x.writeThrough()
+	}
+	return x.setBlock(x.renew(moved))
+}
+
+// move writes a part of the block to the bucket.
+func (x *index) move(c cut) error {
+	for _, part := range c {
+		for i := part.from; i < part.to; i++ {
+			e := x.block.at(i)
+			if err := x.write(e.key, e.number); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeThrough writes the transaction's changes to the bucket, for want of a block.
+func (x *index) writeThrough() error {
+	for _, key := range slices.Sorted(maps.Keys(x.held)) {
+		if err := x.write([]byte(key), x.held[key]); err != nil {
+			return err
+		}
+	}
 	clear(x.held)
+	return x.setBlock(nil)
+}
+
+// renew returns the block without a part, with the transaction's changes.
+func (x *index) renew(c cut) []byte {
+	old, b := x.block, newBuilder(c.sweep(x.block), x.block, len(x.held))
+	next := 0
+	for _, key := range slices.Sorted(maps.Keys(x.held)) {
+		i := old.seek(next, key)
+		b.copy(old, c, next, i)
+		b.add(key, x.held[key])
+		if next = i; i < old.count && string(old.at(i).key) == key {
+			next++
+		}
+	}
+	b.copy(old, c, next, old.count)
+	return b.finish()
+}
+
+func (x *index) setBlock(value []byte) (err error) {
 	name := []byte(x.bucket.name)
-	if len(all) == 0 {
+	if value == nil {
+		if x.block.count == 0 {
+			return nil
+		}
 		x.block = block{}
 		return x.front.delete(name)
 	}
-	value := encodeBlock(sweep, all)
+	clear(x.held)
 	if x.block, err = parseBlock(value); err != nil {
 		return err
 	}
 	return x.front.put(name, value)
 }
 
-// newer returns the block with the transaction's changes, sorted.
-func (x *index) newer() []entry {
-	all := make([]entry, 0, x.block.count+len(x.held))
-	i := 0
-	for _, key := range slices.Sorted(maps.Keys(x.held)) {
-		for ; i < x.block.count; i++ {
-			e := x.block.at(i)
-			if order := cmp.Compare(string(e.key), key); order > 0 {
-				break
-			} else if order < 0 {
-				all = append(all, e)
-			}
-		}
-		all = append(all, entry{[]byte(key), x.held[key]})
+func (x *index) write(key []byte, n uint64) error {
+	if n == 0 {
+		return x.bucket.delete(key)
 	}
-	for ; i < x.block.count; i++ {
-		all = append(all, x.block.at(i))
-	}
-	return all
-}
-
-// move writes n of the entries to the bucket and returns the others. It goes on where the last one
-// ended, from the end to the beginning, so that every range of keys has the same time to fill.
-func (x *index) move(all []entry, n int) (rest []entry, sweep []byte, err error) {
-	if n <= 0 {
-		return all, x.block.sweep, nil
-	}
-	start := sort.Search(len(all), func(i int) bool { return string(all[i].key) > string(x.block.sweep) })
-	end := min(start+n, len(all))
-	wrapped := n - (end - start)
-	for _, part := range [][]entry{all[:wrapped], all[start:end]} {
-		for _, e := range part {
-			if err := x.write(e); err != nil {
-				return nil, nil, err
-			}
-			sweep = e.key
-		}
-	}
-	if wrapped > 0 {
-		sweep = all[wrapped-1].key
-	}
-	return append(all[wrapped:start:start], all[end:]...), sweep, nil
-}
-
-func (x *index) write(e entry) error {
-	if e.number == 0 {
-		return x.bucket.delete(e.key)
-	}
-	return x.bucket.put(e.key, shortNumber(e.number))
+	return x.bucket.put(key, shortNumber(n))
 }
 
 func (x *index) parse(key, value []byte) (uint64, error) {
@@ -191,94 +175,6 @@ func shortNumber(n uint64) []byte {
 		b = b[1:]
 	}
 	return b
-}
-
-// block is a sorted list of entries as it lies in the file: the number of entries and the length of
-// the sweep key (4 bytes each), the end of each entry (4 bytes each), the sweep key, and for each
-// entry its number (8 bytes) and its key.
-type block struct {
-	count   int
-	ends    []byte
-	entries []byte
-	// sweep is the last key that was moved to the bucket.
-	sweep []byte
-}
-
-func parseBlock(value []byte) (b block, err error) {
-	if value == nil {
-		return b, nil
-	}
-	if len(value) < 8 {
-		return b, errBadBlock
-	}
-	count, sweep := int(binary.BigEndian.Uint32(value)), int(binary.BigEndian.Uint32(value[4:]))
-	value = value[8:]
-	if len(value) < 4*count+sweep {
-		return b, errBadBlock
-	}
-	b = block{count: count, ends: value[:4*count], sweep: value[4*count : 4*count+sweep], entries: value[4*count+sweep:]}
-	return b, b.valid()
-}
-
-// valid reports whether each entry has its number and lies behind the one before.
-func (b block) valid() error {
-	end := 0
-	for i := range b.count {
-		if b.end(i) < end+8 {
-			return errBadBlock
-		}
-		end = b.end(i)
-	}
-	if end != len(b.entries) {
-		return errBadBlock
-	}
-	return nil
-}
-
-func encodeBlock(sweep []byte, all []entry) []byte {
-	size := 8 + len(sweep) + 12*len(all)
-	for _, e := range all {
-		size += len(e.key)
-	}
-	value := make([]byte, 0, size)
-	value = binary.BigEndian.AppendUint32(value, uint32(len(all)))
-	value = binary.BigEndian.AppendUint32(value, uint32(len(sweep)))
-	end := 0
-	for _, e := range all {
-		end += 8 + len(e.key)
-		value = binary.BigEndian.AppendUint32(value, uint32(end))
-	}
-	value = append(value, sweep...)
-	for _, e := range all {
-		value = append(binary.BigEndian.AppendUint64(value, e.number), e.key...)
-	}
-	return value
-}
-
-func (b block) end(i int) int { return int(binary.BigEndian.Uint32(b.ends[4*i:])) }
-
-func (b block) at(i int) entry {
-	start := 0
-	if i > 0 {
-		start = b.end(i - 1)
-	}
-	e := b.entries[start:b.end(i)]
-	return entry{key: e[8:], number: binary.BigEndian.Uint64(e)}
-}
-
-// find returns where key is, or would be, in the block.
-func (b block) find(key []byte) (int, bool) {
-	i := sort.Search(b.count, func(i int) bool { return string(b.at(i).key) >= string(key) })
-	return i, i < b.count && string(b.at(i).key) == string(key)
-}
-
-// behind returns where the entries behind a key begin.
-func (b block) behind(key []byte) int {
-	i, found := b.find(key)
-	if found {
-		i++
-	}
-	return i
 }
 
 // merge calls fn for the entries of a bucket and the newer ones of a block, in the order of keys.

@@ -56,7 +56,7 @@ func TestIndexIsAMap(t *testing.T) {
 }
 
 func TestIndexNamesBrokenBlock(t *testing.T) {
-	whole := encodeBlock([]byte("b"), []entry{{[]byte("a"), 1}, {[]byte("c"), 2}})
+	whole := smallBlock()
 	if _, err := parseBlock(whole); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestIndexNamesBrokenBlock(t *testing.T) {
 }
 
 func FuzzBlock(f *testing.F) {
-	f.Add(encodeBlock([]byte("b"), []entry{{[]byte("a"), 1}, {[]byte("c"), 2}}), []byte("c"))
+	f.Add(smallBlock(), []byte("c"))
 	f.Fuzz(func(t *testing.T, value, key []byte) {
 		b, err := parseBlock(value)
 		if err != nil {
@@ -79,6 +79,13 @@ func FuzzBlock(f *testing.F) {
 			b.at(i)
 		}
 	})
+}
+
+func smallBlock() []byte {
+	b := newBuilder([]byte("b"), block{}, 2)
+	b.add("a", 1)
+	b.add("c", 2)
+	return b.finish()
 }
 
 func openIndexed(t *rapid.T, path string) *bolt.DB {

@@ -243,7 +243,7 @@ func digest(t *testing.T, db *store.DB) store.Digest {
 	return d
 }
 
-func shut(t *testing.T, db *store.DB) {
+func shut(t testing.TB, db *store.DB) {
 	t.Helper()
 	must(t, db.Close())
 }

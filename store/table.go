@@ -15,13 +15,21 @@ import (
 type table struct {
 	name   string
 	bucket *bolt.Bucket
+	// search is for get, which would make a new cursor every time.
+	search *bolt.Cursor
 }
 
 func (t *table) get(key []byte) []byte {
 	if t.bucket == nil {
 		return nil
 	}
-	return t.bucket.Get(key)
+	if t.search == nil {
+		t.search = t.bucket.Cursor()
+	}
+	if k, value := t.search.Seek(key); string(k) == string(key) {
+		return value
+	}
+	return nil
 }
 
 // put keeps value itself until the transaction ends, and a copy of key.

@@ -63,23 +63,34 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.config.Path, err)
 	}
-	f, err := openFile(ctx, s.config, s.wanted)
-	if err != nil {
+	if err := s.lookAgain(ctx); err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if !f.sameAs(s.marks) {
-		known, err := readIndex(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		s.known, s.marks = known, f.stat
 	}
 	answer := make(map[string]bool, len(keys))
 	for _, key := range keys {
 		answer[key] = s.known.has(key)
 	}
 	return answer, nil
+}
+
+// lookAgain makes known the index of the file as it is now.
+func (s *source) lookAgain(ctx context.Context) error {
+	f, err := openRegular(s.config)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.sameAs(s.marks) {
+		return nil
+	}
+	if err := f.recognize(ctx, s.wanted); err != nil {
+		return err
+	}
+	known, err := readIndex(ctx, f)
+	if err == nil {
+		s.known, s.marks = known, f.stat
+	}
+	return err
 }
 
 // Check opens the file and looks at its first line.

@@ -50,6 +50,9 @@ func Start(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := sweep(filepath.Join(o.Dir, "streams")); err != nil {
+		return nil, err
+	}
 	options, err := o.server(credentials)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,6 @@ func (m *Mapping) Apply(rec *connectors.Record) (Change, error) {
 	}
 	return c, nil
 }
-func MaskSecret(string) string                { return "****" }
-func EncodeChange(c *Change) ([]byte, error)  { return cbor.Marshal(c) }
-func DecodeChange(d []byte, c *Change) error  { *c = Change{}; return cbor.Unmarshal(d, c) }
+func MaskSecret(string) string               { return "****" }
+func EncodeChange(c *Change) ([]byte, error) { return cbor.Marshal(c) }
+func DecodeChange(d []byte, c *Change) error { *c = Change{}; return cbor.Unmarshal(d, c) }

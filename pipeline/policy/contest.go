@@ -42,14 +42,15 @@ type wishes map[store.Claim][]*unit
 // claim computes what every unit holds and wants.
 func (d *desk) claim() wishes {
 	var w wishes
-	if len(d.units) > 1 {
+	if len(d.entries) > 1 {
 		w = make(wishes, len(d.units))
 	}
 	for _, u := range d.units {
 		u.reckon()
 		for _, e := range u.lost {
 			if e.unit != nil {
-				e.unit.waiters = append(e.unit.waiters, u) // who keeps an entry is not left by it
+				// Who cannot take an entry leaves it where it was, and the other way round.
+				e.unit.waiters, u.waiters = append(e.unit.waiters, u), append(u.waiters, e.unit)
 			}
 			if e.action == Conflict || e.action == Reject {
 				u.refuse(e.action, e.reason)
@@ -58,13 +59,28 @@ func (d *desk) claim() wishes {
 		if u.unwanted || w == nil {
 			continue
 		}
-		for _, c := range u.gain {
+		for _, c := range u.wishes() {
 			if u.insists(c) {
 				w[c] = append(w[c], u)
 			}
 		}
 	}
+	d.claimRefused(w)
 	return w
+}
+
+// claimRefused adds the names of entries that are in conflict already: two entries of one name stay two
+// when one of them is refused for another reason (C4).
+func (d *desk) claimRefused(w wishes) {
+	if w == nil {
+		return
+	}
+	for _, e := range d.entries {
+		if e.unit == nil && e.stand == present && e.action == Conflict {
+			name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
+			w[name] = append(w[name], &unit{entries: []*entry{e}, refused: true})
+		}
+	}
 }
 
 func (u *unit) reckon() {
@@ -78,6 +94,19 @@ func (u *unit) reckon() {
 	}
 	u.wanted = store.Claims(u.new)
 	u.gain = without(u.wanted, u.held)
+}
+
+// wishes returns what the unit gains, and the user name when it was his alias before: two who want to
+// be called so are two.
+func (u *unit) wishes() []store.Claim {
+	if u.old == nil || u.new == u.old {
+		return u.gain
+	}
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	if store.Fold(nameOf(u.old)) == name.Value || !holds(u.held, name) {
+		return u.gain
+	}
+	return append(slices.Clone(u.gain), name)
 }
 
 // insists reports whether the unit is refused when it does not get c: a card or PIN is left out
@@ -117,7 +146,7 @@ func (d *desk) challenge(u *unit, wanting wishes) error {
 	if u.unwanted {
 		return nil
 	}
-	for _, c := range u.gain {
+	for _, c := range u.wishes() {
 		if !u.insists(c) {
 			continue
 		}
@@ -149,54 +178,98 @@ func (d *desk) explain(wanting wishes) error {
 		if !u.refused && !u.unwanted || u.reason != "" {
 			continue
 		}
+		if u.unwanted && !u.refused {
+			if err := d.turnAway(u, wanting); err != nil {
+				return err
+			}
+			continue
+		}
 		reason, err := d.reason(u, wanting)
 		if err != nil {
 			return err
 		}
-		if u.unwanted {
-			d.turnAway(u, reason)
-			continue
+		if reason != "" {
+			u.action, u.reason = Conflict, reason
 		}
-		u.action, u.reason = Conflict, reason
-		u.new = u.old
 	}
+	d.explainTogether()
 	for _, u := range d.units {
 		if u.refused {
-			u.settleRefusal()
+			u.new = u.old
+			u.reckon()
 		}
 	}
 	return nil
 }
 
-func (u *unit) settleRefusal() {
-	u.new = u.old
-	u.reckon()
-	if u.reason != "" {
-		return
-	}
-	for _, e := range u.lost {
-		if e.unit != nil {
-			u.action, u.reason = Conflict, e.unit.reason
+// explainTogether gives a reason to units that are refused because an entry would go over from one to the
+// other and cannot.
+func (d *desk) explainTogether() {
+	for again := true; again; {
+		again = false
+		for _, u := range d.units {
+			if !u.refused || u.reason != "" {
+				continue
+			}
+			if other := d.partner(u); other != nil {
+				u.action, u.reason, again = Conflict, fmt.Sprintf("%s cannot leave %s: %s", u.text(), other.text(), other.reason), true
+			}
 		}
 	}
 }
 
-func (d *desk) turnAway(u *unit, reason string) {
-	wasKnown := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.linked != nil })
-	if reason != "" && !wasKnown {
-		u.refuse(Conflict, reason)
-		return
+// partner returns a unit that has lost an entry to u or got one from it, and knows why it is refused.
+func (d *desk) partner(u *unit) *unit {
+	for _, e := range u.lost {
+		if e.unit != nil && e.unit.reason != "" {
+			return e.unit
+		}
 	}
-	u.refuse(Ignore, "unknown, and add_new_users is off [O1]")
+	for _, e := range u.entries {
+		if e.linked != nil && e.linked.ID != u.id {
+			if other := d.byUser[e.linked.ID]; other != nil && other.reason != "" {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// turnAway ignores a person who is unknown, unless his name is somebody's after the run.
+func (d *desk) turnAway(u *unit, wanting wishes) error {
+	u.refused = true
+	u.action, u.reason = Ignore, "unknown, and add_new_users is off [O1]"
+	if slices.ContainsFunc(u.entries, func(e *entry) bool { return e.linked != nil }) {
+		return nil
+	}
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	for _, other := range wanting[name] {
+		if other.refused {
+			continue
+		}
+		u.action, u.reason = Conflict, u.usedText(name, nameOf(other.new))
+		if store.Fold(nameOf(other.new)) == name.Value {
+			u.reason = d.stillThere(u.entries[0], other.new)
+		}
+		return nil
+	}
+	holder, err := d.holder(name)
+	if err != nil || holder == nil {
+		return err
+	}
+	if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, name) {
+		u.action, u.reason = Conflict, u.usedText(name, d.called(holder))
+	}
+	return nil
 }
 
 // reason names the first value that the unit wants and cannot have, "" for none.
 func (d *desk) reason(u *unit, wanting wishes) (string, error) {
-	for _, c := range u.gain {
+	for _, c := range u.wishes() {
 		if !u.insists(c) {
 			continue
 		}
-		if others := wanting[c]; len(others) > 1 && !u.unwanted {
+		if others := wanting[c]; len(others) > 1 {
 			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
 		}
 		holder, err := d.holder(c)
@@ -207,7 +280,7 @@ func (d *desk) reason(u *unit, wanting wishes) (string, error) {
 			continue
 		}
 		if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, c) {
-			return u.usedText(c, holder), nil
+			return u.usedText(c, d.called(holder)), nil
 		}
 	}
 	return "", nil
@@ -223,17 +296,25 @@ func rivals(units []*unit, self *unit) string {
 	return strings.Join(names, ", ")
 }
 
-// usedText says that a holder has what the unit wants.
-func (u *unit) usedText(c store.Claim, holder *store.User) string {
-	isName := c.Space == store.Names && store.Fold(nameOf(holder)) == c.Value
+// called returns what a user is called after the run.
+func (d *desk) called(user *store.User) string {
+	if u := d.byUser[user.ID]; u != nil && !u.refused && u.new != nil {
+		return nameOf(u.new)
+	}
+	return nameOf(user)
+}
+
+// usedText says that somebody, who is called so after the run, has what the unit wants.
+func (u *unit) usedText(c store.Claim, called string) string {
+	isName := c.Space == store.Names && store.Fold(called) == c.Value
 	isNew := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.isNew })
 	switch {
-	case isName && isNew && u.old != nil:
-		return fmt.Sprintf("%s leads to two users: %s by personal number, %s by user name [M1]", entryText(u.entries[0]), nameOf(u.old), nameOf(holder))
+	case isName && isNew && u.old != nil && store.Fold(nameOf(u.new)) == c.Value:
+		return fmt.Sprintf("%s leads to two users: %s by personal number, %s by user name [M1]", entryText(u.entries[0]), nameOf(u.old), called)
 	case c.Space == store.Names && !isName:
-		return fmt.Sprintf("%s of %s is already used by %s as an alias [%s]", u.claimText(c), u.text(), nameOf(holder), "C1")
+		return fmt.Sprintf("%s of %s is already used by %s as an alias [C1]", u.claimText(c), u.text(), called)
 	}
-	return fmt.Sprintf("%s of %s is already used by %s [%s]", u.claimText(c), u.text(), nameOf(holder), ruleOf(c, "C1"))
+	return fmt.Sprintf("%s of %s is already used by %s [%s]", u.claimText(c), u.text(), called, ruleOf(c, "C1"))
 }
 
 func ruleOf(c store.Claim, names string) string {
@@ -347,12 +428,7 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 		rule = "M2"
 	}
 	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
-	for _, e := range u.entries {
-		if e.stand != present {
-			continue
-		}
-		e.warn(p, shownValue(p, c.Value), reason)
+	if e := u.warn(p, shownValue(p, c.Value), reason); e != nil {
 		e.waiting = true
-		return
 	}
 }

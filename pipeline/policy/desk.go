@@ -61,6 +61,7 @@ type unit struct {
 	old, new *store.User
 	entries  []*entry // of the run, by key
 	lost     []*entry // of the run, that now lead elsewhere
+	drafted  int      // how many of both the last draft knew
 	kept     []peer   // of the source, not in the run
 	peers    []peer   // of other sources
 	// held are old's claims, wanted new's, gain those that are new.
@@ -93,11 +94,6 @@ func (d *desk) decide(changes []*mapping.Change) ([]verdict, error) {
 	}
 	if err := d.match(); err != nil {
 		return nil, fmt.Errorf("match: %w", err)
-	}
-	for _, u := range d.units {
-		if err := d.draft(u); err != nil {
-			return nil, fmt.Errorf("decide user %s: %w", u.id, err)
-		}
 	}
 	d.keepAdministrators()
 	if err := d.contest(); err != nil {
@@ -136,18 +132,20 @@ func (d *desk) load(c *mapping.Change) error {
 	return nil
 }
 
-// unmapped is how the verdict of an entry begins that could not be mapped: it is decided again when
-// its record changes, not before.
-const unmapped = "cannot be mapped: "
+// notTaken is how the reason of an entry begins whose record says nothing that can be used: it is
+// decided again when its record changes, not before.
+const notTaken = "not taken: "
 
 func (d *desk) place(e *entry) {
 	c := e.change
 	switch {
 	case e.linked != nil && e.linked.Anonymized:
 		e.stand = anonymous
-	case c.Rejected != "" || c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+unmapped):
-		e.stand = unreadable
-	case c.Absent:
+	case c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+		e.stand, e.reason = unreadable, reasonOf(e.origin.Verdict)
+	case c.Rejected != "":
+		e.stand, e.reason = unreadable, notTaken+c.Rejected
+	case e.absent() || c.Number == 0 && e.linked != nil && e.origin.Digest == store.Digest{}:
 		d.miss(e)
 	case c.Disabled && d.options.DisabledAccounts == "missing":
 		d.miss(e)
@@ -157,7 +155,16 @@ func (d *desk) place(e *entry) {
 		e.stand = unselected
 	case c.Unselected:
 		d.miss(e)
+	case c.Set.Has(store.UserName) || e.linked == nil:
+		if reason := unfitName(c.Text[store.UserName]); reason != "" {
+			e.stand, e.reason = unreadable, notTaken+reason
+		}
 	}
+}
+
+// absent reports whether the entry is gone: what it said before that is no news.
+func (e *entry) absent() bool {
+	return e.change.Absent || e.change.Number == 0 && e.origin != nil && e.origin.Gone
 }
 
 // miss counts a miss: a change that waits from an earlier run was counted then.
@@ -170,6 +177,7 @@ func (d *desk) miss(e *entry) {
 	if e.change.Number > 0 && !e.origin.Gone {
 		e.missed++
 	}
+	e.missed = max(e.missed, 1)
 	if e.linked != nil && !e.origin.Gone && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}
@@ -188,6 +196,7 @@ func (d *desk) unitOf(user *store.User) *unit {
 
 // gather loads what is linked to the unit's user and not in the run.
 func (d *desk) gather(u *unit) error {
+	u.kept, u.peers = nil, nil
 	if u.old == nil {
 		return nil
 	}

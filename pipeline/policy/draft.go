@@ -13,9 +13,29 @@ import (
 	"rollcall/store"
 )
 
+// draftAll drafts every unit whose entries are not those of its last draft.
+func (d *desk) draftAll() error {
+	for _, u := range d.units {
+		if u.drafted == len(u.entries)+len(u.lost) {
+			continue
+		}
+		if err := d.draft(u); err != nil {
+			return fmt.Errorf("decide user %s: %w", u.id, err)
+		}
+		u.drafted = len(u.entries) + len(u.lost)
+	}
+	return nil
+}
+
 // draft writes what the unit's user would become if nobody else were concerned.
 func (d *desk) draft(u *unit) error {
-	u.new = u.old
+	u.new, u.note = u.old, ""
+	for _, e := range u.entries {
+		e.warnings = nil
+	}
+	if err := d.gather(u); err != nil {
+		return err
+	}
 	if u.refused || !u.concerned() {
 		return nil
 	}
@@ -33,7 +53,7 @@ func (d *desk) draft(u *unit) error {
 	} else {
 		d.depart(u)
 	}
-	if u.refused || u.old != nil && sameUser(u.old, u.new) {
+	if u.old != nil && sameUser(u.old, u.new) {
 		u.new = u.old
 	}
 	return nil
@@ -141,10 +161,6 @@ func (d *desk) apply(u *unit, logins []saying) {
 	if len(u.entries)+len(u.kept)+len(u.lost) > 1 {
 		s.set = s.set.With(store.Aliases) // a login that went away takes its alias along (O5)
 	}
-	if reason := unfitName(s.text[store.UserName]); reason != "" && (s.set.Has(store.UserName) || u.old == nil) {
-		u.refuse(Reject, reason)
-		return
-	}
 	d.own(u, s)
 	d.activate(u)
 	d.applyTexts(n, u, s)
@@ -219,7 +235,7 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		want := s.list[i]
 		switch p {
 		case store.Aliases:
-			want = distinct(want, n.Text[store.UserName])
+			want = d.aliases(u, want)
 		case store.Cards:
 			n.List[i] = d.applyCards(n.List[i], want)
 			continue
@@ -247,31 +263,46 @@ func (d *desk) applyCards(have []store.Value, want []string) []store.Value {
 	return mergeList(nil, want[:1], d.options.Source, full)
 }
 
-// keepOldName makes an alias of the name that a user had before (O6).
+// generated is the origin of what Rollcall made itself (U20).
+const generated = "generated"
+
+// keepOldName makes an alias of the name that a user had before, and keeps those of earlier names
+// whatever the source's own aliases do (O6).
 func (d *desk) keepOldName(n *store.User, u *unit) {
 	if u.old == nil || !d.options.KeepOldNameAsAlias {
 		return
 	}
-	before := u.old.Text[store.UserName]
-	if store.Fold(before) == store.Fold(n.Text[store.UserName]) {
-		return
+	var kept []string
+	for _, v := range u.old.List[store.Aliases.List()] {
+		if slices.Contains(v.Origins, generated) {
+			kept = append(kept, v.V)
+		}
+	}
+	if before := nameOf(u.old); store.Fold(before) != store.Fold(nameOf(n)) {
+		kept = append(kept, before)
 	}
 	aliases := &n.List[store.Aliases.List()]
-	*aliases = mergeList(*aliases, []string{before}, "generated", addNew)
+	*aliases = mergeList(*aliases, kept, generated, addNew)
 }
 
-// distinct returns aliases without repetitions and without the user's own name.
-func distinct(aliases []string, own string) []string {
-	if len(aliases) == 0 {
+// aliases returns what may be aliases of the unit's user: each once and not the own name (U4), and no
+// name of a built-in user (U2).
+func (d *desk) aliases(u *unit, want []string) (kept []string) {
+	if len(want) == 0 {
 		return nil
 	}
-	seen := map[string]bool{store.Fold(own): true, "": true}
-	var kept []string
-	for _, a := range aliases {
-		if folded := store.Fold(a); !seen[folded] {
-			seen[folded] = true
-			kept = append(kept, a)
+	seen := map[string]bool{store.Fold(nameOf(u.new)): true, "": true}
+	for _, a := range want {
+		folded := store.Fold(a)
+		if seen[folded] {
+			continue
 		}
+		seen[folded] = true
+		if reason := unfitName(a); reason != "" {
+			u.warn(store.Aliases, a, fmt.Sprintf("alias %.80q of %s: %s", a, nameOf(u.new), reason))
+			continue
+		}
+		kept = append(kept, a)
 	}
 	return kept
 }
@@ -295,7 +326,7 @@ func (d *desk) depart(u *unit) {
 	}
 	if heir := d.heir(u); heir != "" {
 		u.new.Owner, u.new.Label = heir, d.run.label(heir)
-		u.note = fmt.Sprintf("stays active: %s has the person too and owns the user now [O3]", heir)
+		u.note = fmt.Sprintf("%s has the person too and owns the user now [O3]", heir)
 		d.withdraw(u)
 		return
 	}
@@ -323,7 +354,7 @@ func (d *desk) heir(u *unit) (best string) {
 }
 
 // withdraw takes back what the source put on a user: values of lists by their origin, single values
-// where another source has one (O3).
+// where another source has one (O3). What the user is known by stays.
 func (d *desk) withdraw(u *unit) {
 	n := u.new
 	for i := range n.List {
@@ -331,7 +362,7 @@ func (d *desk) withdraw(u *unit) {
 	}
 	for _, said := range u.formerly() {
 		for p := store.FullName; p < store.TextCount; p++ {
-			if !said.Set.Has(p) || said.Text[p] == "" || n.Text[p] != said.Text[p] {
+			if p == store.PersonalNumber || !said.Set.Has(p) || said.Text[p] == "" || n.Text[p] != said.Text[p] {
 				continue
 			}
 			if other := d.fallback(u, p); other != nil {
@@ -383,6 +414,17 @@ func unfitName(name string) string {
 		return fmt.Sprintf("user name %.80q is no clean text [U1]", name)
 	}
 	return ""
+}
+
+// warn warns with the unit's first present entry.
+func (u *unit) warn(p store.Property, value, reason string) *entry {
+	for _, e := range u.entries {
+		if e.stand == present {
+			e.warn(p, value, reason)
+			return e
+		}
+	}
+	return nil
 }
 
 func (e *entry) warn(p store.Property, value, reason string) {

@@ -12,8 +12,15 @@ import (
 // match finds the users of the present entries that have none yet: by personal number, then by
 // user name (M1). Entries with one personal number are one person when numbers pair (O5).
 func (d *desk) match() error {
+	groups := d.groups()
+	if len(groups) > 0 {
+		// What the known users are going to be called decides whom a name leads to.
+		if err := d.draftAll(); err != nil {
+			return err
+		}
+	}
 	d.indexNumbers()
-	for _, group := range d.groups() {
+	for _, group := range groups {
 		if err := d.matchGroup(group); err != nil {
 			return err
 		}
@@ -21,14 +28,11 @@ func (d *desk) match() error {
 	for _, u := range d.units {
 		slices.SortFunc(u.entries, func(a, b *entry) int { return strings.Compare(a.change.Key, b.change.Key) })
 		d.findDoubles(u)
-		if err := d.gather(u); err != nil {
-			return err
-		}
 	}
 	slices.SortFunc(d.units, func(a, b *unit) int {
 		return cmp.Or(strings.Compare(a.firstKey(), b.firstKey()), strings.Compare(a.id, b.id))
 	})
-	return nil
+	return d.draftAll()
 }
 
 func (u *unit) firstKey() string {
@@ -91,40 +95,37 @@ func (d *desk) number(e *entry) string {
 
 func (d *desk) matchGroup(group []*entry) error {
 	user, err := d.byPersonalNumber(group[0])
-	if err != nil {
+	if err == nil && user == nil {
+		user, err = d.byNames(group)
+	}
+	switch {
+	case err != nil || group[0].action != "":
 		return err
+	case user == nil:
+		return d.create(group)
 	}
-	paired := user != nil
+	return d.join(group, user)
+}
+
+// byNames returns the user whom the names of a group lead to. It refuses the group when they lead to several,
+// or one of them leads to a user who cannot be meant.
+func (d *desk) byNames(group []*entry) (user *store.User, err error) {
 	for _, e := range group {
-		if reason := unfitName(e.change.Text[store.UserName]); reason != "" && (e.linked == nil || e.change.Set.Has(store.UserName)) {
-			e.refuse(Reject, reason)
-		}
-	}
-	for _, e := range group {
-		if paired || e.action != "" {
-			continue
-		}
 		hit, err := d.byName(e)
-		if err != nil {
-			return err
-		}
-		if hit != nil && user != nil && hit.ID != user.ID {
-			refuseGroup(group, Conflict, fmt.Sprintf("%s leads to two users, %s and %s [M1]", groupText(group), nameOf(user), nameOf(hit)))
-			return nil
-		}
-		if hit != nil {
+		switch {
+		case err != nil:
+			return nil, err
+		case e.action != "":
+			refuseGroup(group, e.action, e.reason)
+			return nil, nil
+		case hit != nil && user != nil && hit.ID != user.ID:
+			refuseGroup(group, Conflict, fmt.Sprintf("%s lead to two users, %s and %s [M1]", groupText(group), nameOf(user), nameOf(hit)))
+			return nil, nil
+		case hit != nil:
 			user = hit
 		}
 	}
-	if at := slices.IndexFunc(group, func(e *entry) bool { return e.action != "" }); at >= 0 {
-		refuseGroup(group, group[at].action, group[at].reason)
-		return nil
-	}
-	if user == nil {
-		d.create(group)
-		return nil
-	}
-	return d.join(group, user)
+	return user, nil
 }
 
 // byPersonalNumber returns the user who has the entry's number and keeps it.
@@ -168,7 +169,7 @@ func (d *desk) byName(e *entry) (*store.User, error) {
 
 // fromOther decides whether an entry takes over the user of others, which are of the same source (M3).
 func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (*store.User, error) {
-	alive, renamed := 0, 0
+	alive := 0
 	for _, ref := range others {
 		there, err := d.isThere(ref)
 		if err != nil {
@@ -177,9 +178,6 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 		if there {
 			alive++
 		}
-	}
-	if u := d.byUser[user.ID]; u != nil {
-		renamed = u.renamed(e.change.Text[store.UserName])
 	}
 	switch {
 	case alive == 0 && contradict(e, user):
@@ -190,12 +188,16 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 		e.relinked = true
 		e.note = fmt.Sprintf("linked to %s, the old entry is gone [M3]", e.change.Entry)
 		return user, nil
-	case renamed == alive:
+	case d.gives(user, store.UserName, store.Fold(e.change.Text[store.UserName])):
 		return nil, nil
 	}
-	d.refuseBoth(e, user, fmt.Sprintf("%s has the user name of %s, who belongs to another entry of %s that is still there [M3]",
-		entryText(e), nameOf(user), d.options.Source))
+	d.refuseBoth(e, user, d.stillThere(e, user))
 	return nil, nil
+}
+
+func (d *desk) stillThere(e *entry, user *store.User) string {
+	return fmt.Sprintf("%s has the user name of %s, who belongs to another entry of %s that is still there [M3]",
+		entryText(e), nameOf(user), d.options.Source)
 }
 
 // isThere reports whether an entry of the source is neither gone nor missing in this run.
@@ -207,34 +209,10 @@ func (d *desk) isThere(ref store.OriginRef) (bool, error) {
 	return p.origin != nil && !p.origin.Gone && actionOf(p.origin.Verdict) != Delete, err
 }
 
-// renamed counts the unit's present entries that are called otherwise now.
-func (u *unit) renamed(name string) (n int) {
-	for _, e := range u.entries {
-		if e.stand == present && !e.isNew && e.change.Set.Has(store.UserName) && store.Fold(e.change.Text[store.UserName]) != store.Fold(name) {
-			n++
-		}
-	}
-	return n
-}
-
-// gives reports whether all entries of a user say another value of p in this run.
+// gives reports whether a user has another value of p after what his own entries say in this run.
 func (d *desk) gives(user *store.User, p store.Property, folded string) bool {
 	u := d.byUser[user.ID]
-	if u == nil {
-		return false
-	}
-	given := 0
-	for _, ref := range user.Origins {
-		if ref.Source != d.options.Source {
-			continue
-		}
-		e := d.byKey[ref.Key]
-		if e == nil || e.unit != u || e.stand != present || !e.change.Set.Has(p) || store.Fold(e.change.Text[p]) == folded {
-			return false
-		}
-		given++
-	}
-	return given > 0
+	return u != nil && u.new != nil && store.Fold(u.new.Text[p]) != folded
 }
 
 // contradict reports whether an entry and a user have different personal numbers.
@@ -253,13 +231,31 @@ func (d *desk) refuseBoth(e *entry, user *store.User, reason string) {
 }
 
 // create makes a unit for a person who is not known yet.
-func (d *desk) create(group []*entry) {
-	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: d.run.NewID(group[0].change.Key)}
+func (d *desk) create(group []*entry) error {
+	id, err := d.newID(group[0].change.Key)
+	if err != nil {
+		return err
+	}
+	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: id}
 	d.units = append(d.units, u)
 	d.byUser[u.id] = u
 	for _, e := range group {
 		e.unit, e.isNew = u, true
 		d.leave(e)
+	}
+	return nil
+}
+
+// newID returns an id that nobody has: an entry that is not paired by its stable id may have had
+// another user before.
+func (d *desk) newID(key string) (string, error) {
+	id := d.run.NewID(key)
+	for n := 2; ; n++ {
+		u, err := d.view.User(id)
+		if err != nil || u == nil {
+			return id, err
+		}
+		id = d.run.NewID(fmt.Sprintf("%s\x00%d", key, n))
 	}
 }
 
@@ -301,6 +297,8 @@ func (d *desk) admit(e *entry, user *store.User) (Action, string) {
 	switch {
 	case strings.HasPrefix(user.Text[store.UserName], "*"):
 		return Reject, fmt.Sprintf("%s leads to the built-in user %s, which no synchronization changes [U2]", entryText(e), nameOf(user))
+	case slices.ContainsFunc(user.Origins, func(ref store.OriginRef) bool { return ref.Source == d.options.Source }):
+		return "", "" // another entry of the source was admitted before
 	case user.Owner == "" && user.Administrator:
 		return Conflict, fmt.Sprintf("%s leads to %s, a local administrator, whom no source takes over [U19]", entryText(e), nameOf(user))
 	case user.Owner == "" && !d.options.AdoptLocalUsers:

@@ -88,7 +88,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 	u := e.unit
 	switch {
 	case e.stand == unreadable:
-		return Reject, e.unmapped()
+		return Reject, e.reason
 	case e.stand == anonymous:
 		return Ignore, "its user was made anonymous [U22]"
 	case e.action != "":
@@ -114,7 +114,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 // absence says in which way an entry is missing.
 func (e *entry) absence(o Options) string {
 	switch {
-	case e.change.Absent:
+	case e.absent():
 		return "gone from " + o.Source
 	case e.change.Disabled:
 		return "disabled in the directory, which counts as missing [L6]"
@@ -157,13 +157,6 @@ func (u *unit) outcome(e *entry, source string) Action {
 	return Unchanged
 }
 
-func (e *entry) unmapped() string {
-	if e.change.Rejected != "" {
-		return unmapped + e.change.Rejected
-	}
-	return reasonOf(e.origin.Verdict)
-}
-
 // origin returns what is to be written of the entry, nil when the store says it already.
 func (d *desk) origin(e *entry, a Action, reason string) (*store.Origin, error) {
 	o, err := d.newOrigin(e, a)
@@ -179,13 +172,13 @@ func (d *desk) origin(e *entry, a Action, reason string) (*store.Origin, error) 
 
 func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	c := e.change
-	if c.Absent && e.origin == nil {
+	if e.absent() && e.origin == nil {
 		return nil, nil
 	}
 	o := store.Origin{Key: c.Key, Entry: c.Entry}
 	if e.origin != nil {
 		o = *e.origin
-		if !c.Absent {
+		if !e.absent() {
 			o.Entry = c.Entry
 		}
 	}
@@ -193,7 +186,7 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 		o.Digest, o.RawSequence = c.Digest, c.RawSequence
 	}
 	o.Waiting, o.Missed = e.waiting, e.missed
-	o.Gone = o.Gone && c.Absent
+	o.Gone = o.Gone && e.absent()
 	refused := a == Conflict || a == Reject
 	switch {
 	case refused:
@@ -201,14 +194,14 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	case e.stand == pending:
 		o.Digest, o.Waiting = store.Digest{}, false
 	case e.stand == missing:
-		o.Gone = c.Absent
+		o.Gone = e.absent()
 	case a == Ignore && e.stand == present:
 		o.Waiting, o.User = true, ""
 	}
 	if e.unit != nil && !e.unit.refused {
 		o.User = e.unit.id
 	}
-	keepsChange := c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || c.Absent && !refused
+	keepsChange := c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
 	if keepsChange {
 		return &o, nil
 	}
@@ -228,7 +221,8 @@ func sameOrigin(a, b *store.Origin) bool {
 }
 
 func sameVerdict(a, b string) bool {
-	return a == b || isSettled(actionOf(a)) && isSettled(actionOf(b))
+	x, y := actionOf(a), actionOf(b)
+	return a == b || isSettled(x) && isSettled(y) || x == y && x != Conflict && x != Reject
 }
 
 // isSettled reports whether an entry with this verdict has an active part in a user.

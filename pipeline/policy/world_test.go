@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"rollcall/pipeline/mapping"
@@ -20,6 +19,12 @@ type world struct {
 	clock   time.Time
 	runs    map[string]uint64
 	number  uint64
+}
+
+// complainer is a test.
+type complainer interface {
+	Helper()
+	Errorf(format string, args ...any)
 }
 
 func newWorld() *world {
@@ -140,7 +145,7 @@ func idOf(v *Verdict) string {
 }
 
 // apply writes verdicts: the releases of all, then every user and origin. Violations are the test's failures.
-func (w *world) apply(t testing.TB, source string, verdicts []*Verdict) {
+func (w *world) apply(t complainer, source string, verdicts []*Verdict) {
 	t.Helper()
 	for _, v := range verdicts {
 		for _, c := range v.Releases {
@@ -176,7 +181,7 @@ func (w *world) put(source string, o *store.Origin) {
 }
 
 // check verifies what the store verifies of itself.
-func (w *world) check(t testing.TB) {
+func (w *world) check(t complainer) {
 	t.Helper()
 	claims := 0
 	for _, u := range w.users {
@@ -204,7 +209,7 @@ func (w *world) check(t testing.TB) {
 	}
 }
 
-func (w *world) checkUser(t testing.TB, u *store.User) {
+func (w *world) checkUser(t complainer, u *store.User) {
 	t.Helper()
 	if u.Active == (u.InactiveReason != "") {
 		t.Errorf("user %s: active %t with reason %q", u.ID, u.Active, u.InactiveReason)

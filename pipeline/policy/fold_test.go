@@ -1,0 +1,303 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"rollcall/connectors"
+	"rollcall/pipeline/mapping"
+	"rollcall/store"
+)
+
+// TestFold plays random companies: directories that change, options that change, people who change
+// users by hand. Whatever happens, the verdicts do not depend on the order of changes nor on which of them were
+// taken for contested, every entry counts once, applying them collides nowhere, the same directory again writes nothing, and
+// what no synchronization may do was not done.
+func TestFold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &company{T: t, world: newWorld(), people: map[string]map[string]person{"corp": {}, "csv": {}}}
+		c.world.addByHand("*admin", "root", "smith")
+		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
+			c.byHand()
+			source := rapid.SampledFrom([]string{"corp", "csv"}).Draw(t, "source")
+			c.shuffle(source)
+			c.runSource(source)
+		}
+	})
+}
+
+// company is a random company with two directories.
+type company struct {
+	*rapid.T
+	world  *world
+	people map[string]map[string]person
+}
+
+// person is an entry of a directory.
+type person struct {
+	name, number, phone  string
+	aliases, cards, pins []string
+	disabled, unselected bool
+	rejected             bool
+}
+
+// few names and values make many conflicts.
+var (
+	someNames   = rapid.SampledFrom([]string{"ann", "Ann", "bea", "cid", "dan", "smith", "root", "*admin", ""})
+	someNumbers = rapid.SampledFrom([]string{"", "", "1", "2", "3"})
+	someCards   = rapid.SliceOfN(rapid.SampledFrom([]string{"0001", "0002", "0003"}), 0, 2)
+	someKeys    = rapid.SampledFrom([]string{"k1", "k2", "k3", "k4", "k5", "k6"})
+	rarely      = rapid.SampledFrom([]bool{false, false, false, false, true})
+)
+
+func (c *company) shuffle(source string) {
+	for range rapid.IntRange(0, 5).Draw(c.T, "changes") {
+		key := someKeys.Draw(c.T, "key")
+		if rarely.Draw(c.T, "leaves") {
+			delete(c.people[source], key)
+			continue
+		}
+		c.people[source][key] = person{
+			name: someNames.Draw(c.T, "name"), number: someNumbers.Draw(c.T, "number"), phone: someNumbers.Draw(c.T, "phone"),
+			aliases: rapid.SliceOfN(someNames, 0, 2).Draw(c.T, "aliases"), cards: someCards.Draw(c.T, "cards"), pins: someCards.Draw(c.T, "pins"),
+			disabled: rarely.Draw(c.T, "disabled"), unselected: rarely.Draw(c.T, "unselected"), rejected: rarely.Draw(c.T, "rejected"),
+		}
+	}
+}
+
+func (c *company) options(source string) Options {
+	yes := rapid.Bool()
+	o := usual(source)
+	o.AddNewUsers = !rarely.Draw(c.T, "add_new_users off")
+	o.DeactivateMissingUsers = yes.Draw(c.T, "deactivate_missing_users")
+	o.AbsentFor = rapid.IntRange(1, 2).Draw(c.T, "absent_for")
+	o.IgnoreSynchronizationSource = yes.Draw(c.T, "ignore_synchronization_source")
+	o.Ownership = rapid.SampledFrom([]string{"take", "contribute"}).Draw(c.T, "ownership")
+	o.PairByPersonalNumber = yes.Draw(c.T, "pair_by_personal_number")
+	o.PairByObjectID = !rarely.Draw(c.T, "pair_by_object_id off")
+	o.AdoptLocalUsers = yes.Draw(c.T, "adopt_local_users")
+	o.KeepOldNameAsAlias = yes.Draw(c.T, "keep_old_name_as_alias")
+	o.MultipleCards = !rarely.Draw(c.T, "multiple_cards off")
+	o.DisabledAccounts = rapid.SampledFrom([]string{"deactivate", "missing", "import"}).Draw(c.T, "disabled_accounts")
+	mode := rapid.SampledFrom([]string{"none", "full", "if-not-empty", "add-new", "full-own"})
+	o.Merge = map[string]string{"cards": mode.Draw(c.T, "merge cards"), "aliases": mode.Draw(c.T, "merge aliases"), "phone": mode.Draw(c.T, "merge phone")}
+	o.Precedence = rapid.SampledFrom([][]string{nil, {"corp", "csv"}, {"csv", "corp"}}).Draw(c.T, "precedence")
+	return o
+}
+
+// byHand does what people do to users.
+func (c *company) byHand() {
+	for _, u := range c.world.sorted() {
+		switch rapid.IntRange(0, 12).Draw(c.T, "by hand") {
+		case 0:
+			c.world.replace(u, func(u *store.User) { u.Active, u.InactiveReason = false, "manual" })
+		case 1:
+			c.world.replace(u, func(u *store.User) {
+				u.List[store.Groups.List()] = mergeList(u.List[store.Groups.List()], []string{"Chess"}, "manual", addNew)
+			})
+		case 2:
+			if u.Owner != "" {
+				c.world.replace(u, func(u *store.User) {
+					u.Overrides = map[store.Property]string{store.Phone: u.Text[store.Phone]}
+					u.Text[store.Phone] = "by hand"
+				})
+			}
+		case 3:
+			c.world.replace(u, func(u *store.User) { u.Administrator = true })
+		}
+	}
+}
+
+func (w *world) addByHand(names ...string) {
+	for _, name := range names {
+		u := &store.User{ID: "id-" + name, Active: true, Administrator: name == "root"}
+		u.Text[store.UserName], u.Text[store.FullName] = name, name
+		w.users[u.ID] = u
+		w.held[store.Claim{Space: store.Names, Value: name}] = u.ID
+	}
+}
+
+func (w *world) sorted() []*store.User {
+	var users []*store.User
+	for _, u := range w.users {
+		users = append(users, u)
+	}
+	slices.SortFunc(users, func(a, b *store.User) int { return strings.Compare(a.ID, b.ID) })
+	return users
+}
+
+func (w *world) replace(old *store.User, change func(*store.User)) {
+	u := *old
+	change(&u)
+	for _, c := range store.Claims(old) {
+		delete(w.held, c)
+	}
+	for _, c := range store.Claims(&u) {
+		w.held[c] = u.ID
+	}
+	w.users[u.ID] = &u
+}
+
+// read is a whole run's changes: what differs from what was applied, and who is absent.
+func (c *company) read(source string) (changes []*mapping.Change) {
+	add := func(change *mapping.Change, digest store.Digest) {
+		if o := c.world.origins[source][store.KeyOf(change.Key)]; o != nil && o.Digest == digest {
+			return
+		}
+		change.Kind, change.Entry, change.Digest = connectors.User, "uid="+change.Key, digest
+		change.Number = uint64(len(changes) + 1)
+		changes = append(changes, change)
+	}
+	for i := 1; i <= 6; i++ {
+		key := fmt.Sprintf("k%d", i)
+		p, there := c.people[source][key]
+		switch o := c.world.origins[source][store.KeyOf(key)]; {
+		case there:
+			add(p.change(key), store.DigestOf("", fmt.Append(nil, p)))
+		case o != nil:
+			add(&mapping.Change{Key: key, Absent: true}, store.DigestOf("", []byte("absent")))
+		}
+	}
+	return changes
+}
+
+func (p person) change(key string) *mapping.Change {
+	c := &mapping.Change{Key: key, Disabled: p.disabled, Unselected: p.unselected}
+	if p.rejected {
+		c.Rejected = "no good"
+		return c
+	}
+	c.Set = c.Set.With(store.UserName).With(store.PersonalNumber).With(store.Phone).With(store.Aliases).With(store.Cards).With(store.PINs)
+	c.Text[store.UserName], c.Text[store.PersonalNumber], c.Text[store.Phone] = p.name, p.number, p.phone
+	c.List[store.Aliases.List()], c.List[store.Cards.List()], c.List[store.PINs.List()] = p.aliases, p.cards, p.pins
+	return c
+}
+
+func (c *company) runSource(source string) {
+	o := c.options(source)
+	c.world.number++
+	before := c.world.clone()
+	r := c.world.run(source)
+	all := c.world.inputs(source, c.read(source))
+	verdicts := c.foldInOrders(o, r, all)
+	c.world.apply(c.T, source, verdicts)
+	c.unharmed(before, o)
+	for _, v := range verdicts {
+		c.Logf("%d %s: %s", c.world.number, v.Key, Sentence(v))
+	}
+	c.Logf("%s", c.world)
+	for _, origin := range c.world.origins[source] {
+		if origin.Missed > 0 && origin.Digest == (store.Digest{}) {
+			return // the next run counts one more miss
+		}
+	}
+	r = c.world.run(source)
+	r.Number++
+	again := c.world.inputs(source, c.read(source))
+	second, _, err := fold(o, c.world.view(), r, again, again)
+	if err != nil {
+		c.Fatal(err)
+	}
+	for _, v := range second {
+		if v.User != nil || v.Origin != nil {
+			c.Errorf("the same directory again writes: %s\n%+v\nwas %+v", Sentence(v), v.Origin, c.world.origins[source][store.KeyOf(v.Key)])
+		}
+	}
+}
+
+func (c *company) foldInOrders(o Options, r Run, all []*mapping.Change) []*Verdict {
+	first, trips, err := fold(o, c.world.view(), r, all, all)
+	if err != nil {
+		c.Fatal(err)
+	}
+	for range 2 {
+		verdicts, otherTrips, err := fold(o, c.world.view(), r, rapid.Permutation(all).Draw(c.T, "noted"), rapid.Permutation(all).Draw(c.T, "decided"))
+		if err != nil {
+			c.Fatal(err)
+		}
+		if diff := cmp.Diff(first, verdicts, ignoreBlank) + cmp.Diff(trips, otherTrips); diff != "" {
+			c.Fatalf("another order gives other verdicts:\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(first, c.foldTogether(o, r, all), ignoreBlank); diff != "" {
+		c.Fatalf("deciding all together gives other verdicts:\n%s", diff)
+	}
+	counted := map[string]int{}
+	for _, v := range first {
+		counted[v.Key]++
+	}
+	for _, change := range all {
+		if counted[change.Key] != 1 {
+			c.Errorf("%d verdicts of %s", counted[change.Key], change.Key)
+		}
+	}
+	return first
+}
+
+// foldTogether folds as if all hashes collided.
+func (c *company) foldTogether(o Options, r Run, all []*mapping.Change) (verdicts []*Verdict) {
+	f := NewFold(o, c.world.view(), r)
+	for _, change := range all {
+		if err := f.Note(change); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if err := f.Settle(); err != nil {
+		c.Fatal(err)
+	}
+	for i := range f.seen {
+		f.seen[i].state |= contested
+	}
+	yield := func(v *Verdict) error { verdicts = append(verdicts, v); return nil }
+	for _, change := range all {
+		if err := f.Decide(change, yield); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if err := f.Rest(yield); err != nil {
+		c.Fatal(err)
+	}
+	slices.SortFunc(verdicts, func(a, b *Verdict) int { return strings.Compare(a.Key+"\x00"+idOf(a), b.Key+"\x00"+idOf(b)) })
+	return verdicts
+}
+
+// unharmed fails when a run did what no run may do.
+func (c *company) unharmed(before *world, o Options) {
+	administrators := 0
+	for _, old := range before.sorted() {
+		u := c.world.users[old.ID]
+		if u.Active && u.Administrator {
+			administrators++
+		}
+		switch {
+		case strings.HasPrefix(nameOf(old), "*") && !cmp.Equal(old, u, ignoreBlank):
+			c.Errorf("U2: %s was changed", nameOf(old))
+		case old.InactiveReason == "manual" && u.Active:
+			c.Errorf("U18: %s was reactivated", nameOf(old))
+		case old.Active && !u.Active && old.Owner != o.Source:
+			c.Errorf("O3: %s of %q was deactivated by %s", nameOf(old), old.Owner, o.Source)
+		case old.Active && u.InactiveReason == "manual":
+			c.Errorf("U18: %s was deactivated as if by hand", nameOf(old))
+		}
+		for i, list := range old.List {
+			for _, v := range list {
+				if slices.Contains(v.Origins, "manual") && o.Merge["cards"] != "full" && i == store.Groups.List() && !hasValue(u.List[i], v.V) {
+					c.Errorf("U20: %s lost %s", nameOf(old), v.V)
+				}
+			}
+		}
+	}
+	if before.run("").Administrators > 0 && administrators == 0 {
+		c.Errorf("U19: no administrator is left")
+	}
+	for id, u := range c.world.users {
+		if before.users[id] == nil && (!o.AddNewUsers || strings.HasPrefix(nameOf(u), "*")) {
+			c.Errorf("O1, U2: %s was created", nameOf(u))
+		}
+	}
+}
