@@ -210,14 +210,15 @@ func (s *source) checkFormerly(d *decoder, path string, f *file) {
 	}
 }
 
+var firstWord = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*`)
+
 // checkReader places the reader's own complaints at the keys they begin with.
 func (s *source) checkReader(d *decoder, path string) {
 	for _, err := range unjoin(s.reader.Validate()) {
 		text := err.Error()
-		key, _, _ := strings.Cut(text, ":")
 		at := path
-		if _, known := d.places[path+"."+key]; known {
-			at = path + "." + key
+		if key := firstWord.FindString(text); key != "" {
+			at = path + "." + key // a key that is not there leads to the source
 		}
 		d.at(at, path+": "+text, HintOf(err))
 	}
