@@ -30,6 +30,12 @@ func Discover(ctx context.Context, address string) (Discovered, error) {
 	}
 	defer conn.Close()
 	conn.SetTimeout(discoverTimeout)
+	return discover(conn, address)
+}
+
+func (se *session) discover() (Discovered, error) { return discover(se.conn, se.server) }
+
+func discover(conn *ldap.Conn, address string) (Discovered, error) {
 	found, err := conn.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
 		[]string{"objectClass", "namingContexts", "defaultNamingContext", "supportedCapabilities", "vendorName"}, nil))
 	if err != nil {

@@ -1,0 +1,26 @@
+// Package ldap reads people out of LDAP directories: Active Directory, OpenLDAP, 389 Directory Server, eDirectory, Domino,
+// Google Secure LDAP, and any other that follows RFC 4511.
+//
+//	corp:
+//	  kind: ldap
+//	  type: openldap
+//	  servers: [ldaps://ldap1.example, ldaps://ldap2.example]
+//	  bind_dn: cn=reader,dc=example,dc=com
+//	  bind_password_file: /run/secrets/corp
+//	  base_dns: ["ou=people,dc=example,dc=com"]
+//
+// A pass is whole when the server said so for every page of every base: a SearchResultDone with success and, where pages
+// were asked for, the paging control with an empty cookie. Limits, referrals in place of entries, silence, a cut
+// connection and a cancelled context are errors (failures 1 to 3). Password attributes are never asked for, and stripped
+// where "*" lets a server send them (U21).
+//
+// # Design
+//
+// Entries are decoded below go-ldap. [tap] lies between the connection (above TLS) and go-ldap, cuts search entries
+// and references out of the byte stream and hands them over one by one; go-ldap keeps bind, requests, controls
+// and results. go-ldap's own decoding needs five to seven times the processor time, and its paging helper keeps the whole
+// directory in memory. An entry costs one string for its message and slices that are used again.
+//
+// Pages have 5000 entries, or 1000 on Active Directory, which allows no more. References (RFC 4511, 4.1.10) are never
+// followed: they are reported once.
+package ldap

@@ -1,0 +1,357 @@
+package ldaptest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// SlapdOptions say how a slapd is set up.
+type SlapdOptions struct {
+	// SizeLimit bounds the searches of everybody but the two accounts, 500 when zero.
+	SizeLimit int
+	// SyncSizeLimit bounds the searches of the sync account too, 0 for none.
+	SyncSizeLimit int
+	// Load writes the first content as LDIF, the suffix and ou=people included; without it these two are empty.
+	Load func(w io.Writer, suffix string) error
+}
+
+// Server is a running directory server.
+type Server struct {
+	// URL and LDAPSURL are its addresses, CAFile the certificate that signed its own.
+	URL, LDAPSURL, CAFile  string
+	Suffix                 string
+	AdminDN, AdminPassword string
+	// SyncDN reads everything without limits, password hashes included.
+	SyncDN, SyncPassword string
+	// ClientCert and ClientKey are a certificate that the server takes for cn=sync (SASL EXTERNAL).
+	ClientCert, ClientKey string
+
+	t       testing.TB
+	dir     string
+	command *exec.Cmd
+	died    chan struct{}
+}
+
+const suffix = "dc=example,dc=com"
+
+// StartSlapd starts an OpenLDAP server that ends with the test.
+func StartSlapd(t testing.TB, o SlapdOptions) *Server {
+	t.Helper()
+	need(t, "slapd", "slapadd", "ldapsearch")
+	dir := t.TempDir()
+	s := &Server{Suffix: suffix, AdminDN: "cn=admin," + suffix, AdminPassword: "secret", SyncDN: "cn=sync," + suffix, SyncPassword: "sync-secret",
+		CAFile: filepath.Join(dir, "ca.pem"), ClientCert: filepath.Join(dir, "client.pem"), ClientKey: filepath.Join(dir, "client.key"), t: t, dir: dir,
+		URL: "ldap://" + freeAddress(t), LDAPSURL: "ldaps://" + freeAddress(t)}
+	makeCertificates(t, dir)
+	s.write("rfc2307bis.schema", rfc2307bis)
+	s.write("slapd.conf", s.configuration(o))
+	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.load(o)
+	s.start()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Restart starts a stopped or killed server on the same data and addresses.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	s.start()
+}
+
+// Stop stops the server, if it runs, and waits for it.
+func (s *Server) Stop() { s.signal(syscall.SIGINT) }
+
+// Kill kills the server in the middle of whatever it does.
+func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
+
+// Freeze stops the server's process without ending it, Thaw lets it go on.
+func (s *Server) Freeze() { _ = s.command.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { _ = s.command.Process.Signal(syscall.SIGCONT) }
+
+// Add adds an entry.
+func (s *Server) Add(dn string, attributes map[string][]string) {
+	s.t.Helper()
+	request := ldap.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		request.Attribute(name, values)
+	}
+	s.do(func(c *ldap.Conn) error { return c.Add(request) })
+}
+
+// Replace sets an attribute of an entry; no values remove it.
+func (s *Server) Replace(dn, attribute string, values ...string) {
+	s.t.Helper()
+	request := ldap.NewModifyRequest(dn, nil)
+	request.Replace(attribute, values)
+	s.do(func(c *ldap.Conn) error { return c.Modify(request) })
+}
+
+// Rename gives an entry another RDN and, with newSuperior, another place.
+func (s *Server) Rename(dn, rdn, newSuperior string) {
+	s.t.Helper()
+	s.do(func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, newSuperior)) })
+}
+
+// Delete deletes an entry.
+func (s *Server) Delete(dn string) {
+	s.t.Helper()
+	s.do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(dn, nil)) })
+}
+
+// Search runs ldapsearch as the sync account and returns its LDIF.
+func (s *Server) Search(base, filter string, attributes ...string) string {
+	s.t.Helper()
+	args := append([]string{"-x", "-LLL", "-o", "ldif-wrap=no", "-H", s.URL, "-D", s.SyncDN, "-w", s.SyncPassword, "-b", base, filter}, attributes...)
+	var errs bytes.Buffer
+	c := exec.Command("ldapsearch", args...)
+	c.Stderr = &errs
+	out, err := c.Output()
+	if err != nil {
+		s.t.Fatalf("ldapsearch: %v\n%s", err, errs.String())
+	}
+	return string(out)
+}
+
+// do makes one operation as the administrator.
+func (s *Server) do(operation func(*ldap.Conn) error) {
+	s.t.Helper()
+	c, err := ldap.DialURL(s.URL)
+	if err == nil {
+		defer c.Close()
+		err = c.Bind(s.AdminDN, s.AdminPassword)
+	}
+	if err == nil {
+		err = operation(c)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Conn returns a connection of the administrator's, for many operations.
+func (s *Server) Conn() *ldap.Conn {
+	s.t.Helper()
+	c, err := ldap.DialURL(s.URL)
+	if err == nil {
+		err = c.Bind(s.AdminDN, s.AdminPassword)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func (s *Server) start() {
+	s.t.Helper()
+	s.command = exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(s.dir, "slapd.conf"), "-d", "0")
+	var out bytes.Buffer
+	s.command.Stdout, s.command.Stderr = &out, &out
+	if err := s.command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	died := make(chan struct{})
+	s.died = died
+	go func() { _ = s.command.Wait(); close(died) }()
+	for range 1000 {
+		if c, err := ldap.DialURL(s.URL); err == nil {
+			_ = c.Close()
+			return
+		}
+		select {
+		case <-died:
+			s.t.Fatalf("slapd died: %s", out.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	s.t.Fatal("slapd did not answer within 10 s")
+}
+
+func (s *Server) signal(signal syscall.Signal) {
+	if s.command == nil {
+		return
+	}
+	_ = s.command.Process.Signal(syscall.SIGCONT)
+	_ = s.command.Process.Signal(signal)
+	select {
+	case <-s.died:
+	case <-time.After(20 * time.Second):
+		_ = s.command.Process.Kill()
+		<-s.died
+	}
+	s.command = nil
+}
+
+// load fills the stopped server's database.
+func (s *Server) load(o SlapdOptions) {
+	s.t.Helper()
+	if o.Load == nil {
+		s.slapadd(strings.NewReader(fmt.Sprintf(rootLDIF, s.Suffix)))
+	} else {
+		in, out := io.Pipe()
+		go func() { _ = out.CloseWithError(o.Load(out, s.Suffix)) }()
+		s.slapadd(in)
+	}
+	s.slapadd(strings.NewReader(fmt.Sprintf(baseLDIF, s.Suffix, s.SyncPassword)))
+}
+
+func (s *Server) slapadd(ldif io.Reader) {
+	s.t.Helper()
+	c := exec.Command(path("slapadd"), "-q", "-w", "-S", "1", "-f", filepath.Join(s.dir, "slapd.conf"), "-b", s.Suffix)
+	c.Stdin = ldif
+	if out, err := c.CombinedOutput(); err != nil {
+		s.t.Fatalf("slapadd: %v\n%s", err, out)
+	}
+}
+
+func (s *Server) write(name, content string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// configuration is slapd.conf. Everything is readable to the sync account, password hashes included: that none of them
+// travels is for the connector to see to.
+func (s *Server) configuration(o SlapdOptions) string {
+	limit, sync := o.SizeLimit, "size=unlimited time=unlimited size.pr=unlimited size.prtotal=unlimited"
+	if limit == 0 {
+		limit = 500
+	}
+	if o.SyncSizeLimit > 0 {
+		sync = fmt.Sprintf("size=%d size.prtotal=%d", o.SyncSizeLimit, o.SyncSizeLimit)
+	}
+	return strings.NewReplacer("$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
+}
+
+const slapdConf = `include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+include $D/rfc2307bis.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+moduleload syncprov
+moduleload memberof
+pidfile $D/slapd.pid
+argsfile $D/slapd.args
+loglevel none
+TLSCACertificateFile $D/ca.pem
+TLSCertificateFile $D/server.pem
+TLSCertificateKeyFile $D/server.key
+TLSVerifyClient try
+authz-regexp "^cn=sync$" "cn=sync,$SUFFIX"
+sizelimit $LIMIT
+serverID 1
+database mdb
+suffix "$SUFFIX"
+rootdn "cn=admin,$SUFFIX"
+rootpw $ADMINPW
+directory $D/db
+maxsize 4294967296
+envflags nosync
+index objectClass eq
+index entryUUID,entryCSN eq
+index uid,mail,cn,member eq
+limits dn.exact="cn=sync,$SUFFIX" $SYNC
+access to attrs=userPassword by dn.exact="cn=sync,$SUFFIX" read by self write by anonymous auth by * none
+access to * by * read
+overlay memberof
+memberof-group-oc groupOfNames
+memberof-refint TRUE
+overlay syncprov
+syncprov-checkpoint 100 10
+syncprov-sessionlog 100000
+`
+
+const rootLDIF = `dn: %[1]s
+objectClass: dcObject
+objectClass: organization
+dc: example
+o: Example
+
+dn: ou=people,%[1]s
+objectClass: organizationalUnit
+ou: people
+`
+
+const baseLDIF = `dn: cn=sync,%[1]s
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: sync
+userPassword: %[2]s
+
+dn: ou=leavers,%[1]s
+objectClass: organizationalUnit
+ou: leavers
+
+dn: ou=groups,%[1]s
+objectClass: organizationalUnit
+ou: groups
+`
+
+const rfc2307bis = `attributetype ( 1.3.6.1.1.1.1.2 NAME 'gecos' EQUALITY caseIgnoreIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.1.1.1.3 NAME 'homeDirectory' EQUALITY caseExactIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.1.1.1.4 NAME 'loginShell' EQUALITY caseExactIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+objectclass ( 1.3.6.1.1.1.2.0 NAME 'posixAccount' SUP top AUXILIARY MUST ( cn $ uid $ uidNumber $ gidNumber $ homeDirectory ) MAY ( userPassword $ loginShell $ gecos $ description ) )
+`
+
+// need skips the test when a program is missing, or fails it under CI.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, name := range programs {
+		if path(name) != "" {
+			continue
+		}
+		text := name + " is not installed: go run ./.ci/test -install"
+		if os.Getenv("CI") != "" {
+			t.Fatal(text)
+		}
+		t.Skip("SKIPPED: " + text)
+	}
+}
+
+// path finds a program, also where an ordinary account does not look. It is "" for one that is missing.
+func path(name string) string {
+	if p, err := exec.LookPath(name); err == nil {
+		return p
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if p := filepath.Join(dir, name); exists(p) {
+			return p
+		}
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// freeAddress is a port of loopback that nobody uses at this moment.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

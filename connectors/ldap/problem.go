@@ -1,0 +1,115 @@
+package ldap
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"rollcall/connectors"
+)
+
+// say turns a failed operation into an error that names server, operation and reason, its kind, and what to try.
+func (se *session) say(err error, doing string) error {
+	if se.ctx.Err() != nil {
+		return context.Cause(se.ctx)
+	}
+	if cause := se.tap.failure(); cause != nil { // what ended the stream says more than "connection closed"
+		var emitted *emitError
+		if errors.As(cause, &emitted) {
+			return emitted.error
+		}
+		if !errors.Is(cause, net.ErrClosed) {
+			err = cause
+		}
+	}
+	kind, words, try := explain(err)
+	return connectors.Hint(fmt.Errorf("%w: %s: %s: %s", kind, se.server, doing, words), try)
+}
+
+// emitError is an error of the receiver of records, which is nobody's fault here.
+type emitError struct{ error }
+
+// errLimit means that the server ended a search at a limit of its own.
+var errLimit = fmt.Errorf("%w: a limit of the server", connectors.ErrIncomplete)
+
+// explain gives an LDAP result its kind, its words and what to try.
+func explain(err error) (kind error, words, try string) {
+	var result *ldap.Error
+	if !errors.As(err, &result) || result.ResultCode >= ldap.ErrorNetwork {
+		return connectors.ErrIncomplete, err.Error(), "is the server overloaded or restarting? run the source again"
+	}
+	words = fmt.Sprintf("%s (%d)", strings.ToLower(ldap.LDAPResultCodeMap[result.ResultCode]), result.ResultCode)
+	if result.Err != nil && result.Err.Error() != "" {
+		words += ": " + strings.TrimRight(result.Err.Error(), "\x00")
+	}
+	switch result.ResultCode {
+	case ldap.LDAPResultInvalidCredentials:
+		return connectors.ErrDenied, invalidCredentials(words), "check bind_dn and the password"
+	case ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired:
+		return connectors.ErrDenied, words, "the server wants an encrypted connection: use ldaps:// or tls: {start_tls: true}"
+	case ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultAuthMethodNotSupported:
+		return connectors.ErrDenied, words, "give the account the right to read the people, or use another"
+	case ldap.LDAPResultNoSuchObject:
+		if result.MatchedDN != "" {
+			words += ", but " + result.MatchedDN + " is there"
+		}
+		return connectors.ErrScope, words, "check base_dns; rollcall init ldap --server URL finds the naming context"
+	case ldap.LDAPResultInvalidDNSyntax:
+		return connectors.ErrScope, words, "check base_dns"
+	case ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultAdminLimitExceeded:
+		return errLimit, words, "give the account that reads the directory no limits on the server, or a smaller page_size"
+	case ldap.LDAPResultReferral:
+		return connectors.ErrIncomplete, "the server holds no entries of this base and refers to another: " + words, "name the server that holds them in servers"
+	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable:
+		return connectors.ErrIncomplete, words, "run the source again when the server is less busy"
+	}
+	return connectors.ErrIncomplete, words, "rollcall check shows what the server offers"
+}
+
+// directoryCodes are Active Directory's reasons for refusing a sign-in, behind "data" in its message.
+var directoryCodes = map[string]string{
+	"525": "there is no such account", "52e": "the password is wrong", "530": "the account may not sign in at this time",
+	"531": "the account may not sign in from this computer", "532": "the password has expired", "533": "the account is disabled",
+	"701": "the account has expired", "773": "the password must be changed first", "775": "the account is locked",
+}
+
+func invalidCredentials(words string) string {
+	_, code, found := strings.Cut(words, "data ")
+	code, _, _ = strings.Cut(code, ",")
+	if reason := directoryCodes[strings.TrimSpace(code)]; found && reason != "" {
+		return reason + " (49, data " + strings.TrimSpace(code) + ")"
+	}
+	return words
+}
+
+// unreachable says why a server could not be connected to.
+func unreachable(server string, err error) error {
+	words, try := err.Error(), "is the server running, and does a firewall let rollcall through?"
+	var dns *net.DNSError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &dns):
+		words, try = "the host name "+dns.Name+" is not known", "check servers"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		words = "connection refused"
+	case errors.As(err, &authority):
+		words, try = "its certificate is signed by an authority that is not trusted", "tls: {ca_file: the authority's certificate in PEM}"
+	case errors.As(err, &host):
+		words, try = host.Error(), "use the name in the certificate, in servers or as tls: {server_name: …}"
+	case errors.As(err, &invalid):
+		words, try = invalid.Error(), "renew the server's certificate"
+	case errors.Is(err, errNoStartTLS):
+		try = "use ldaps://, or switch StartTLS on in the server"
+	case errors.Is(err, context.DeadlineExceeded):
+		words = "no answer within " + dialTimeout.String()
+	}
+	return connectors.Hint(fmt.Errorf("%w: %s: %s", connectors.ErrUnreachable, server, words), try)
+}
