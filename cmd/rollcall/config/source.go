@@ -26,6 +26,7 @@ type source struct {
 	Formerly       []string      `yaml:"formerly"`
 	Domain         string        `yaml:"domain"`
 	Schedule       string        `yaml:"schedule"`
+	Changes        string        `yaml:"changes"`
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
 	Select         selection     `yaml:"select"`
@@ -113,7 +114,7 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 		if !sourceName.MatchString(name) {
 			d.note(d.places[at], fmt.Sprintf("%q is no name for a source", name), "small letters, digits, \"-\" and \"_\"")
 		}
-		one := &source{name: name, Enabled: true, Label: name, ReconcileEvery: 24 * time.Hour,
+		one := &source{name: name, Enabled: true, Label: name, Changes: "auto", ReconcileEvery: 24 * time.Hour,
 			Select:  selection{DisabledAccounts: "deactivate", Nested: true},
 			Options: options{AbsentFor: 1, Ownership: "take", PairByObjectID: true, AdoptLocalUsers: true},
 			Guard:   d.guard,
@@ -161,6 +162,10 @@ func (s sources) names() string {
 // check notes what cannot be in the source.
 func (s *source) check(d *decoder, f *file) {
 	path := "sources." + s.name
+	d.oneOf(path+".changes", s.Changes, "auto", "syncrepl", "dirsync", "usn", "poll", "full")
+	if s.Kind != "ldap" && s.Changes != "auto" {
+		d.at(path+".changes", path+".changes is a matter of LDAP", "without changes")
+	}
 	d.oneOf(path+".options.ownership", s.Options.Ownership, "take", "contribute")
 	d.oneOf(path+".select.disabled_accounts", s.Select.DisabledAccounts, "deactivate", "missing", "import")
 	if s.Options.AbsentFor < 1 {
@@ -232,11 +237,27 @@ func (s *source) checkMapping(d *decoder, path string, f *file) {
 	if _, ok := complete["user_name"]; !ok {
 		d.at(path+".mapping", path+": no attribute is the user name", "mapping: {user_name: uid}")
 	}
+	s.compile(d, path, f)
 	if s.Groups.Merge != "" {
 		d.oneOf(path+".groups.merge", s.Groups.Merge, listModes...)
 	}
 	for i, rule := range s.Groups.Rules {
 		d.oneOf(index(path+".groups.rules", i)+".by", rule.By, "template", "ou", "dn-tree", "membership", "attribute")
+	}
+}
+
+// compile has the mapping itself look at expressions, transformations and filters, where nothing was noted yet.
+func (s *source) compile(d *decoder, path string, f *file) {
+	before := d.decoded
+	d.decoded = len(d.mistakes)
+	defer func() { d.decoded = before }()
+	_, err := mapping.Compile(s.mapping(f))
+	for _, err := range unjoin(err) {
+		at := path + ".mapping"
+		if key := firstWord.FindString(err.Error()); key != "" {
+			at = path + ".mapping." + key
+		}
+		d.at(at, path+".mapping: "+err.Error(), HintOf(err))
 	}
 }
 
