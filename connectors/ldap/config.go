@@ -41,6 +41,12 @@ type Config struct {
 	PageSize int `yaml:"page_size"`
 	// Attributes are recorded beside those that the mapping uses; "*" stands for all but passwords.
 	Attributes []string `yaml:"attributes"`
+	// Changes is how what changed is found: full reads everything in every run, auto (also "") picks the best way that
+	// this version has, which is full.
+	Changes string `yaml:"changes"`
+	// Live and ReconcileEvery are for sources that push what changed; this version reads by schedule.
+	Live           bool          `yaml:"live"`
+	ReconcileEvery time.Duration `yaml:"reconcile_every"`
 	// IdleTimeout is the longest silence of the server, 60 s when zero.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -77,7 +83,7 @@ func (c *Config) Scope() string {
 
 // Validate returns every mistake.
 func (c *Config) Validate() error {
-	mistakes := []error{c.validateType(), c.validateFilter()}
+	mistakes := []error{c.validateType(), c.validateFilter(), c.validateChanges()}
 	if len(c.Servers) == 0 {
 		mistakes = append(mistakes, connectors.Hint(errors.New("servers: none is given"), "servers: [ldaps://ldap.example.com]"))
 	}
@@ -188,6 +194,16 @@ func (c *Config) validateType() error {
 		return connectors.Hint(errors.New("key: type generic needs the attribute with the entry's stable id"), "key: entryUUID")
 	}
 	return nil
+}
+
+func (c *Config) validateChanges() error {
+	switch {
+	case c.Live:
+		return connectors.Hint(errors.New("live: this version reads by schedule only"), `live: false and a schedule such as "*/5 * * * *"`)
+	case c.Changes == "", c.Changes == "auto", c.Changes == "full":
+		return nil
+	}
+	return connectors.Hint(fmt.Errorf("changes: %q is not offered by this version", c.Changes), "changes: auto, or full")
 }
 
 func (c *Config) validateFilter() error {
