@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/robfig/cron/v3"
@@ -20,21 +19,18 @@ import (
 
 // source is what sources of every kind have, and what its kind has beside that.
 type source struct {
-	Kind           string        `yaml:"kind"`
-	Enabled        bool          `yaml:"enabled"`
-	Label          string        `yaml:"label"`
-	Formerly       []string      `yaml:"formerly"`
-	Domain         string        `yaml:"domain"`
-	Schedule       string        `yaml:"schedule"`
-	Changes        string        `yaml:"changes"`
-	Live           bool          `yaml:"live"`
-	ReconcileEvery time.Duration `yaml:"reconcile_every"`
-	Select         selection     `yaml:"select"`
-	Options        options       `yaml:"options"`
-	Mapping        rules         `yaml:"mapping"`
-	Groups         groups        `yaml:"groups"`
-	Guard          policy.Guard  `yaml:"guard"`
-	Export         export        `yaml:"export"`
+	Kind     string       `yaml:"kind"`
+	Enabled  bool         `yaml:"enabled"`
+	Label    string       `yaml:"label"`
+	Formerly []string     `yaml:"formerly"`
+	Domain   string       `yaml:"domain"`
+	Schedule string       `yaml:"schedule"`
+	Select   selection    `yaml:"select"`
+	Options  options      `yaml:"options"`
+	Mapping  rules        `yaml:"mapping"`
+	Groups   groups       `yaml:"groups"`
+	Guard    policy.Guard `yaml:"guard"`
+	Export   export       `yaml:"export"`
 
 	name   string
 	reader connectors.Config
@@ -114,7 +110,7 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 		if !sourceName.MatchString(name) {
 			d.note(d.places[at], fmt.Sprintf("%q is no name for a source", name), "small letters, digits, \"-\" and \"_\"")
 		}
-		one := &source{name: name, Enabled: true, Label: name, Changes: "auto", ReconcileEvery: 24 * time.Hour,
+		one := &source{name: name, Enabled: true, Label: name,
 			Select:  selection{DisabledAccounts: "deactivate", Nested: true},
 			Options: options{AbsentFor: 1, Ownership: "take", PairByObjectID: true, AdoptLocalUsers: true},
 			Guard:   d.guard,
@@ -162,10 +158,6 @@ func (s sources) names() string {
 // check notes what cannot be in the source.
 func (s *source) check(d *decoder, f *file) {
 	path := "sources." + s.name
-	d.oneOf(path+".changes", s.Changes, "auto", "syncrepl", "dirsync", "usn", "poll", "full")
-	if s.Kind != "ldap" && s.Changes != "auto" {
-		d.at(path+".changes", path+".changes is a matter of LDAP", "without changes")
-	}
 	d.oneOf(path+".options.ownership", s.Options.Ownership, "take", "contribute")
 	d.oneOf(path+".select.disabled_accounts", s.Select.DisabledAccounts, "deactivate", "missing", "import")
 	if s.Options.AbsentFor < 1 {
