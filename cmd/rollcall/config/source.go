@@ -163,9 +163,6 @@ func (s *source) check(d *decoder, f *file) {
 	if s.Options.AbsentFor < 1 {
 		d.at(path+".options.absent_for", path+".options.absent_for counts runs in a row", "1")
 	}
-	if s.Options.AppendDomainToUserName && s.Domain == "" {
-		d.at(path+".options.append_domain_to_user_name", path+": there is no domain to append to the user name", "domain: corp.example")
-	}
 	if s.Export.Enabled && s.Export.Path == "" {
 		d.at(path+".export", path+".export.path is missing", "path: out/"+s.name+".csv")
 	}
@@ -207,7 +204,7 @@ func (s *source) checkFormerly(d *decoder, path string, f *file) {
 	}
 }
 
-var firstWord = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*`)
+var firstWord = regexp.MustCompile(`^[a-z_0-9]+(\[\d+\]|\.[a-z_0-9]+)*`)
 
 // checkReader places the reader's own complaints at the keys they begin with.
 func (s *source) checkReader(d *decoder, path string) {
@@ -226,31 +223,37 @@ func (s *source) checkMapping(d *decoder, path string, f *file) {
 	for _, property := range complete.names() {
 		complete[property].check(d, path+".mapping."+property, property)
 	}
-	if _, ok := complete["user_name"]; !ok {
-		d.at(path+".mapping", path+": no attribute is the user name", "mapping: {user_name: uid}")
-	}
-	s.compile(d, path, f)
 	if s.Groups.Merge != "" {
 		d.oneOf(path+".groups.merge", s.Groups.Merge, listModes...)
 	}
-	for i, rule := range s.Groups.Rules {
-		d.oneOf(index(path+".groups.rules", i)+".by", rule.By, "template", "ou", "dn-tree", "membership", "attribute")
+	s.compile(d, path, f)
+}
+
+// compile has the mapping itself look at what it is given, and places its complaints at the keys they begin with.
+// A key in whose line something was noted already is left at that.
+func (s *source) compile(d *decoder, path string, f *file) {
+	noted := d.mistakes
+	_, err := mapping.Compile(s.mapping(f))
+	for _, err := range unjoin(err) {
+		key, found := d.find(path, firstWord.FindString(err.Error()), ".mapping.", ".", ".select.", ".options.")
+		if !found {
+			key = path + ".mapping"
+		}
+		sameLine := func(m Mistake) bool { return m.Line == d.places[key].Line }
+		if !found || !slices.ContainsFunc(noted, sameLine) {
+			d.at(key, path+": "+err.Error(), HintOf(err))
+		}
 	}
 }
 
-// compile has the mapping itself look at expressions, transformations and filters, where nothing was noted yet.
-func (s *source) compile(d *decoder, path string, f *file) {
-	before := d.decoded
-	d.decoded = len(d.mistakes)
-	defer func() { d.decoded = before }()
-	_, err := mapping.Compile(s.mapping(f))
-	for _, err := range unjoin(err) {
-		at := path + ".mapping"
-		if key := firstWord.FindString(err.Error()); key != "" {
-			at = path + ".mapping." + key
+// find returns the path of a key that stands in one of the sections.
+func (d *decoder) find(path, key string, sections ...string) (string, bool) {
+	for _, section := range sections {
+		if _, ok := d.places[path+section+key]; ok {
+			return path + section + key, true
 		}
-		d.at(at, path+".mapping: "+err.Error(), HintOf(err))
 	}
+	return "", false
 }
 
 // servers are the names that use_authentication_server and AUTHSERVER may have (U13).
