@@ -1,0 +1,148 @@
+package entra
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"rollcall/connectors"
+)
+
+// connector reads a tenant's users, and its groups where they are wanted.
+type connector struct {
+	config     Config
+	env        connectors.Env
+	client     *client
+	credential azcore.TokenCredential
+	wanted     wanted
+	now        func() time.Time
+}
+
+var _ connectors.Connector = (*connector)(nil)
+
+// Read makes a first round over the tenant, or the round after the checkpoint's.
+func (c *connector) Read(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error) (connectors.Outcome, error) {
+	c.client.spent = cost{}
+	pass := &pass{connector: c, page: newPage(), emit: emit, whole: since == nil}
+	var err error
+	if since == nil {
+		err = pass.full(ctx)
+	} else {
+		err = pass.incremental(ctx, since)
+	}
+	if err != nil {
+		return connectors.Outcome{}, wrap(err)
+	}
+	return pass.outcome(), nil
+}
+
+// pass is one call of Read.
+type pass struct {
+	*connector
+	page     *page
+	emit     func(connectors.Record) error
+	whole    bool
+	next     checkpoint
+	warnings []string
+	evidence []string
+}
+
+func (p *pass) full(ctx context.Context) error {
+	var chosen *closure
+	if len(p.config.Select.Groups) > 0 || p.wanted.groups {
+		g := newGroups(true)
+		link, err := p.round(ctx, "groups", "", groupSelect, g.take)
+		if err != nil {
+			return err
+		}
+		if chosen, err = p.choose(g); err != nil {
+			return err
+		}
+		if err := p.emitGroups(g, chosen); err != nil {
+			return err
+		}
+		p.next.Groups = link
+	}
+	link, err := p.round(ctx, "users", "", p.wanted.properties, p.users(chosen))
+	if err != nil {
+		return err
+	}
+	p.next.Users = link
+	p.warnings = p.expiries(ctx)
+	return nil
+}
+
+func (p *pass) incremental(ctx context.Context, since connectors.Checkpoint) error {
+	from, err := openCheckpoint(since, p.config.query(p.wanted))
+	if err != nil {
+		return err
+	}
+	p.warnings = from.alarm(p.now())
+	if p.wanted.groups {
+		g := newGroups(false)
+		if p.next.Groups, err = p.round(ctx, "groups", from.Groups, groupSelect, g.take); err != nil {
+			return err
+		}
+		if err := p.emitGroups(g, nil); err != nil {
+			return err
+		}
+	}
+	p.next.Users, err = p.round(ctx, "users", from.Users, p.wanted.properties, p.users(nil))
+	return err
+}
+
+// round runs a delta round and keeps what proves its end.
+func (p *pass) round(ctx context.Context, set, since string, fields []string, object func(*page) error) (string, error) {
+	r := &round{client: p.client, set: set, fields: fields, since: since}
+	link, err := r.run(ctx, p.page, object)
+	if err == nil {
+		p.evidence = append(p.evidence, fmt.Sprintf("deltaLink on page %d of %s", r.pages, set))
+	}
+	return link, err
+}
+
+// users returns what emits the users of a page. chosen is who is selected, nil for everybody.
+func (p *pass) users(chosen *closure) func(*page) error {
+	r := newReader(connectors.User, p.wanted.attributes)
+	return func(page *page) error {
+		rec, err := r.read(page, p.whole)
+		if err != nil {
+			return err
+		}
+		guest := r.guest && !p.config.Select.Guests
+		switch {
+		case guest && p.whole, chosen != nil && !chosen.users[rec.Key]:
+			return nil
+		case guest: // who became one has left the selection
+			rec = connectors.Record{Key: rec.Key, Kind: rec.Kind, Name: rec.Name, Deleted: true}
+		}
+		if err := p.emit(rec); err != nil {
+			return &emitError{err}
+		}
+		return nil
+	}
+}
+
+func (p *pass) outcome() connectors.Outcome {
+	spent := p.client.spent
+	o := connectors.Outcome{
+		Whole: p.whole, Server: p.client.base.Host, Evidence: strings.Join(p.evidence, ", "),
+		Pages: spent.requests, Bytes: spent.bytes, Wire: spent.wire, Warnings: p.warnings,
+	}
+	if len(p.config.Select.Groups) == 0 {
+		p.next.Query, p.next.Issued = p.config.query(p.wanted), p.now().UTC()
+		o.Next = p.next.encode()
+	}
+	for _, name := range p.wanted.refused {
+		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is never read: it holds a password", name))
+	}
+	return o
+}
+
+// guest says whether somebody is one (rule E2).
+func guest(userType, upn string) bool {
+	return strings.EqualFold(userType, "Guest") || strings.Contains(strings.ToUpper(upn), "#EXT#")
+}
