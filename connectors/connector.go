@@ -83,6 +83,9 @@ type Record struct {
 	Partial bool `cbor:"6,keyasint,omitempty"`
 	// Deleted is true when the entry is gone (incremental reads); it has no attributes then.
 	Deleted bool `cbor:"7,keyasint,omitempty"`
+	// Problem says in a sentence why the entry cannot be taken over, "" for a good one. The entry is there
+	// (it is no absence) and has no attributes.
+	Problem string `cbor:"8,keyasint,omitempty"`
 }
 
 // Attribute is a directory's attribute and all its values as text: UTF-8 in Unicode form

@@ -14,6 +14,12 @@
 // A connector that asks a directory for named attributes therefore lists each of them in
 // every whole record, without values where the directory returned none.
 //
+// # One bad entry
+//
+// An entry that is there but cannot be taken over (a row that occurs twice, bytes that are no text) is a
+// record with its key and a [Record.Problem]: it stops nobody else and is no absence. Where not even
+// the key of an entry can be told, nobody can say who is missing, and the pass ends with an error.
+//
 // # Design
 //
 // The interfaces are two, because they have three implementations: [Connector] and

@@ -1,0 +1,77 @@
+package csv
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"rollcall/connectors"
+)
+
+// Config is the configuration of a CSV source.
+type Config struct {
+	// Path is the file's, absolute or relative to the working directory.
+	Path string `yaml:"path"`
+	// Delimiter is "auto" (also ""), "tab", or one ASCII character.
+	Delimiter string `yaml:"delimiter"`
+	// Encoding is "auto" (also "") or a name from the IANA registry of character sets.
+	Encoding string `yaml:"encoding"`
+	// NoHeader is true for a file without a line of names: the 15 columns in their order (V2).
+	NoHeader bool `yaml:"no_header"`
+	// Key is the column that identifies a row; "" for EXTID where filled, else the user name (V3).
+	Key string `yaml:"key"`
+	// AllowEmpty is true when a file with a header and no rows is an empty source and no mistake.
+	AllowEmpty bool `yaml:"allow_empty"`
+}
+
+// Kind returns "csv".
+func (c *Config) Kind() string { return "csv" }
+
+// Scope names file, header mode and key column: what decides who is in the source.
+func (c *Config) Scope() string {
+	return fmt.Sprintf("csv path=%q no_header=%t key=%q", filepath.ToSlash(filepath.Clean(c.Path)), c.NoHeader, canonical(c.Key))
+}
+
+// Validate returns every mistake in the configuration; it does not look at the file.
+func (c *Config) Validate() error {
+	var all []error
+	if c.Path == "" {
+		all = append(all, connectors.Hint(errors.New("path is missing"), "Try path: people.csv"))
+	}
+	if _, _, err := c.comma(); err != nil {
+		all = append(all, err)
+	}
+	if _, err := namedEncoding(c.Encoding); err != nil {
+		all = append(all, err)
+	}
+	if key := canonical(c.Key); c.NoHeader && key != "" && positional(key) == 0 {
+		all = append(all, connectors.Hint(fmt.Errorf("key: %s is no column of a file without a header", c.Key), "Try key: EXTID"))
+	}
+	if key := canonical(c.Key); secret(key) {
+		all = append(all, connectors.Hint(fmt.Errorf("key: %s holds secrets, and keys are not secret", c.Key), "Try key: EXTID"))
+	}
+	return errors.Join(all...)
+}
+
+// Open returns a connector for the file. The file is opened by each pass.
+func (c *Config) Open(env connectors.Env) (connectors.Connector, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("open source %s: %w", env.Source, err)
+	}
+	return &source{config: *c, wanted: env.Attributes}, nil
+}
+
+// comma returns the configured delimiter; auto is true when it is to be found out.
+func (c *Config) comma() (comma byte, auto bool, err error) {
+	switch d := c.Delimiter; {
+	case d == "" || strings.EqualFold(d, "auto"):
+		return 0, true, nil
+	case strings.EqualFold(d, "tab") || d == `\t`:
+		return '\t', false, nil
+	case len(d) == 1 && d[0] < utf8.RuneSelf && !strings.Contains("\"\r\n\x00", d):
+		return d[0], false, nil
+	}
+	return 0, false, connectors.Hint(fmt.Errorf("delimiter: %q is no delimiter", c.Delimiter), `Try delimiter: auto, ";", "," or tab.`)
+}

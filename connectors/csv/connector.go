@@ -1,0 +1,107 @@
+package csv
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"rollcall/connectors"
+)
+
+// source reads one CSV file.
+type source struct {
+	config Config
+	wanted []string
+	// known is what Present has read, of the file with these marks.
+	known index
+	marks fs.FileInfo
+}
+
+// Read emits a user for every row. It knows no incremental pass.
+func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error) (connectors.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return connectors.Outcome{}, fmt.Errorf("read %s: %w", s.config.Path, err)
+	}
+	if since != nil {
+		return connectors.Outcome{}, fmt.Errorf("read %s: a file is read as a whole: %w", s.config.Path, connectors.ErrCheckpointExpired)
+	}
+	f, err := openFile(s.config, s.wanted)
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
+	defer f.Close()
+	twins, err := findTwins(ctx, f)
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
+	out := newWriter(f, twins, emit)
+	count, err := f.scan(ctx, out.row)
+	if err == nil {
+		err = ctx.Err() // cancelled while the last record was emitted
+	}
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
+	return f.outcome(count), nil
+}
+
+func (f *file) outcome(count int) connectors.Outcome {
+	o := connectors.Outcome{
+		Whole: true, Server: f.path, Pages: 1, Bytes: f.stat.Size(), Wire: f.wire,
+		Evidence: fmt.Sprintf("end of file after %d rows, size and time unchanged", count),
+		Warnings: f.layout.warnings,
+	}
+	if f.script.warning != "" {
+		o.Warnings = append(o.Warnings, f.config.Path+": "+f.script.warning)
+	}
+	return o
+}
+
+// Present reads the file again, once as long as it does not change.
+func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.config.Path, err)
+	}
+	f, err := openFile(s.config, s.wanted)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if !f.sameAs(s.marks) {
+		known, err := readIndex(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		s.known, s.marks = known, f.stat
+	}
+	answer := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		answer[key] = s.known.has(key)
+	}
+	return answer, nil
+}
+
+// Check opens the file and looks at its first line.
+func (s *source) Check(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("check %s: %w", s.config.Path, err)
+	}
+	f, err := openFile(s.config, s.wanted)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	j := judge{layout: f.layout}
+	columns := make([]string, len(f.layout.names))
+	for i := range columns {
+		columns[i] = j.columnName(i)
+	}
+	lines := []string{
+		fmt.Sprintf("%s has %d bytes and was last written %s.", f.path, f.stat.Size(), f.stat.ModTime().UTC().Format("2006-01-02 15:04:05 UTC")),
+		fmt.Sprintf("It is read as %s with the delimiter %s.", f.script.name, delimiterName(f.comma)),
+		fmt.Sprintf("It has %d columns: %s.", len(columns), strings.Join(columns, ", ")),
+		"A row is known by " + f.layout.keyRule() + ".",
+	}
+	return append(lines, f.outcome(0).Warnings...), nil
+}

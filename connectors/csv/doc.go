@@ -1,0 +1,46 @@
+// Package csv reads people from a CSV file with MyQ's columns.
+//
+//	sources:
+//	  people:
+//	    kind: csv
+//	    path: people.csv
+//	    delimiter: auto          # "," ";" "|" or tab; any one character
+//	    encoding: auto           # utf-8, utf-16, windows-1250, iso-8859-2, …
+//	    no_header: false         # true: the 15 columns in the documented order, no names
+//	    key: ""                  # a column; else EXTID where it is filled, the user name where not
+//	    allow_empty: false       # true: a file with a header and nobody in it is no error
+//
+// # Columns
+//
+// With a header, columns come in any order and their names are the attributes, in capitals; a column
+// that is not there is not listed in any record, an empty cell is an attribute without values. A cell
+// is one value: [rollcall/pipeline/mapping] cuts comma lists. Other columns than those of [Columns] are read when the
+// mapping uses them and warned of when not. PWD is never read.
+//
+// # What is refused
+//
+// A file that is missing, empty, truncated (a last line that breaks off, a quoted cell that never
+// ends), that changed or was replaced while it was read, fails the pass, and so does a row whose key cannot be told:
+// nobody could say then who is missing. A row with a key but with too many or too few cells, with bytes
+// that are no text, or with the key of another row becomes a record with a Problem. Every message carries file:line.
+//
+// # Design
+//
+// A file is read twice. The first reading judges every row and looks for keys that occur twice; it emits
+// nothing, so nothing comes of a bad file. It keeps 16 bytes a row (hash and line number) and no row. The
+// second one emits. With `encoding: auto` a reading goes before that looks at the bytes only.
+//
+// The rows are cut by code of our own and not by encoding/csv, for three things that it cannot do: a
+// cell in which a quotation mark appears in the middle (Alice "Al" Smith) is taken as it
+// stands instead of breaking the row; a quotation mark that is never closed ends the pass after 1 MiB instead of
+// taking the rest of the file into memory; and a last line without a line end is told apart from one with.
+// A fuzz test holds it to encoding/csv's results for everything that the latter accepts.
+//
+// A row with too many or too few cells may have moved its key under another column. Its record carries the
+// key that stands in the key's place, so that the row can be reported; Present finds such a row under each of its
+// cells, so that the person whose key moved is not taken for absent. Where a password or PIN could
+// have moved into the key's place, the pass fails instead.
+//
+// The hashes that find duplicates have 64 bits. Two different keys of one hash would be refused as
+// duplicates, once in 37 million readings of a file with a million rows, and taken over by the next run.
+package csv
