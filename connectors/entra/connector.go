@@ -61,12 +61,12 @@ func (p *pass) full(ctx context.Context) error {
 		if chosen, err = p.choose(g); err != nil {
 			return err
 		}
-		if err := p.emitGroups(g, chosen); err != nil {
+		if err := p.emitGroups(ctx, g, chosen); err != nil {
 			return err
 		}
 		p.next.Groups = link
 	}
-	link, err := p.round(ctx, "users", "", p.wanted.properties, p.users(chosen))
+	link, err := p.round(ctx, "users", "", p.wanted.properties, p.users(ctx, chosen))
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,11 @@ func (p *pass) incremental(ctx context.Context, since connectors.Checkpoint) err
 		if p.next.Groups, err = p.round(ctx, "groups", from.Groups, groupSelect, g.take); err != nil {
 			return err
 		}
-		if err := p.emitGroups(g, nil); err != nil {
+		if err := p.emitGroups(ctx, g, nil); err != nil {
 			return err
 		}
 	}
-	p.next.Users, err = p.round(ctx, "users", from.Users, p.wanted.properties, p.users(nil))
+	p.next.Users, err = p.round(ctx, "users", from.Users, p.wanted.properties, p.users(ctx, nil))
 	return err
 }
 
@@ -105,7 +105,7 @@ func (p *pass) round(ctx context.Context, set, since string, fields []string, ob
 }
 
 // users returns what emits the users of a page. chosen is who is selected, nil for everybody.
-func (p *pass) users(chosen *closure) func(*page) error {
+func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
 	r := newReader(connectors.User, p.wanted.attributes)
 	return func(page *page) error {
 		rec, err := r.read(page, p.whole)
@@ -119,11 +119,20 @@ func (p *pass) users(chosen *closure) func(*page) error {
 		case guest: // who became one has left the selection
 			rec = connectors.Record{Key: rec.Key, Kind: rec.Kind, Name: rec.Name, Deleted: true}
 		}
-		if err := p.emit(rec); err != nil {
-			return &emitError{err}
-		}
-		return nil
+		return p.give(ctx, rec)
 	}
+}
+
+// give emits a record, and stops when nobody wants more.
+func (p *pass) give(ctx context.Context, rec connectors.Record) error {
+	err := p.emit(rec)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return &emitError{err}
+	}
+	return nil
 }
 
 func (p *pass) outcome() connectors.Outcome {

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,9 +124,9 @@ func (f *failure) explain(begun bool) error {
 func (f *failure) kind(begun bool) (error, string) {
 	switch {
 	case f.code == "credential":
-		return connectors.ErrDenied, connectors.HintOf(f.cause)
+		return connectors.ErrDenied, cmp.Or(connectors.HintOf(f.cause), "Try to check the path and that this process may read it.")
 	case f.expired():
-		return connectors.ErrCheckpointExpired, ""
+		return connectors.ErrCheckpointExpired, "Try again: a whole run follows by itself."
 	case f.signIn && f.status != 0 && f.status < 500 && f.status != http.StatusTooManyRequests:
 		return connectors.ErrDenied, f.signInHint()
 	case f.status == http.StatusUnauthorized:

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,7 +98,7 @@ func (o *group) full(whole bool) connectors.Record {
 }
 
 // emitGroups emits the round's groups where they are wanted; chosen limits them to the selected ones.
-func (p *pass) emitGroups(g *groups, chosen *closure) error {
+func (p *pass) emitGroups(ctx context.Context, g *groups, chosen *closure) error {
 	if !p.wanted.groups {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (p *pass) emitGroups(g *groups, chosen *closure) error {
 		if chosen != nil && !chosen.groups[id] {
 			continue
 		}
-		if err := p.emit(g.byID[id].full(p.whole)); err != nil {
+		if err := p.give(ctx, g.byID[id].full(p.whole)); err != nil {
 			return err
 		}
 	}

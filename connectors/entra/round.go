@@ -48,18 +48,18 @@ func (r *round) run(ctx context.Context, p *page, object func(*page) error) (str
 		}
 		switch link := maphash.String(seed, p.next); {
 		case p.next != "" && p.delta != "", p.next == "" && p.delta == "":
-			return "", fmt.Errorf("%w: page %d of %s has not exactly one of nextLink and deltaLink", connectors.ErrIncomplete, r.pages, r.set)
+			return "", r.incomplete("it has not exactly one of nextLink and deltaLink")
 		case p.delta != "":
 			return p.delta, nil
 		case seen[link]:
-			return "", fmt.Errorf("%w: Graph goes in circles: page %d of %s names a next page that was read before", connectors.ErrIncomplete, r.pages, r.set)
+			return "", r.incomplete("Graph goes in circles: it names a next page that was read before")
 		case empty >= mostEmpty:
-			return "", fmt.Errorf("%w: %d empty pages of %s in a row", connectors.ErrIncomplete, empty, r.set)
+			return "", r.incomplete(fmt.Sprintf("it is the last of %d empty pages in a row", empty))
 		default:
 			seen[link] = true
 		}
 		if req, err = r.client.follow(p.next); err != nil {
-			return "", fmt.Errorf("%w: page %d of %s: %w", connectors.ErrIncomplete, r.pages, r.set, err)
+			return "", r.incomplete(err.Error())
 		}
 	}
 }
@@ -98,11 +98,14 @@ func (r *round) explain(err error) error {
 
 // broken says that a page could not be read, or passes on what the receiver of the records said.
 func (r *round) broken(err error) error {
-	var e *emitError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*emitError](err); ok {
 		return e.error
 	}
-	return connectors.Hint(fmt.Errorf("%w: page %d of %s: %s", connectors.ErrIncomplete, r.pages, r.set, clean(err.Error())), "Try again later; nothing was changed.")
+	return r.incomplete(clean(err.Error()))
+}
+
+func (r *round) incomplete(why string) error {
+	return connectors.Hint(fmt.Errorf("%w: page %d of %s: %s", connectors.ErrIncomplete, r.pages, r.set, why), "Try again later; nothing was changed.")
 }
 
 // emitError is an error of whoever takes the records.

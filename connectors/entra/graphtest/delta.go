@@ -115,15 +115,13 @@ func (s *Server) page(p place, minimal bool) ([][]byte, place, bool) {
 		return nil, next, true
 	}
 	var entries [][]byte
-	objects, seqs := d.candidates(p)
+	objects, seqs := d.candidates(p, s.options.RemovedInFirstRound)
 	size := s.pageSize()
 	i := 0
 	for ; i < len(objects) && len(entries) < size; i++ {
 		o := objects[i]
 		entry, member, whole := s.entry(o, p, next.Member, minimal)
-		if entry != nil {
-			entries = append(entries, entry)
-		}
+		entries = append(entries, entry)
 		next.Member = member
 		if !whole {
 			break // the rest of a large group opens the next page
@@ -148,25 +146,22 @@ func (s *Server) repeated(o *object, p place, minimal bool) [][]byte {
 		return nil
 	}
 	entry, _, _ := s.entry(o, p, 0, minimal)
-	if entry == nil {
-		return nil
-	}
 	return [][]byte{entry}
 }
 
 // candidates returns the objects from the page's beginning on, at least one more than a page holds where there are
 // so many, each with what place.Next must be to begin with it.
-func (d *Directory) candidates(p place) ([]*object, []uint64) {
+func (d *Directory) candidates(p place, dead bool) ([]*object, []uint64) {
 	if p.From == 0 {
-		return d.all(p)
+		return d.all(p, dead)
 	}
 	return d.changed(p)
 }
 
-func (d *Directory) all(p place) (objects []*object, at []uint64) {
+func (d *Directory) all(p place, dead bool) (objects []*object, at []uint64) {
 	list := d.sets[p.Kind].objects
 	for i := int(p.Next); i < len(list) && len(objects) <= maxPage; i++ {
-		if list[i].born > p.Upto || !p.asks(list[i].id) {
+		if list[i].born > p.Upto || !p.asks(list[i].id) || list[i].state != living && !dead {
 			continue
 		}
 		objects = append(objects, list[i])
@@ -215,9 +210,6 @@ func (p place) asks(id string) bool { return len(p.IDs) == 0 || slices.Contains(
 // begins and whether this was the last.
 func (s *Server) entry(o *object, p place, member int, minimal bool) (entry []byte, next int, whole bool) {
 	if o.state != living {
-		if p.From == 0 && !s.options.RemovedInFirstRound {
-			return nil, 0, true
-		}
 		reason := "changed"
 		if o.state == purged {
 			reason = "deleted"
