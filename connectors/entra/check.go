@@ -35,7 +35,11 @@ func (c *connector) Check(ctx context.Context) ([]string, error) {
 			lines = append(lines, fmt.Sprintf("the selected groups have %d members", len(chosen.users)))
 		}
 	}
-	for _, e := range c.credentialEnds(ctx) {
+	ends, err := c.credentialEnds(ctx)
+	if err != nil {
+		lines = append(lines, "when the client secret expires cannot be seen without Application.Read.All")
+	}
+	for _, e := range ends {
 		lines = append(lines, e.sentence(c.now()))
 	}
 	return lines, nil
@@ -78,7 +82,8 @@ func (e end) sentence(now time.Time) string {
 
 // expiries are the warnings of a whole run.
 func (c *connector) expiries(ctx context.Context) (warnings []string) {
-	for _, e := range c.credentialEnds(ctx) {
+	ends, _ := c.credentialEnds(ctx) // a courtesy: whoever must know asks Check
+	for _, e := range ends {
 		if e.at.Sub(c.now()) < expiryAlarm {
 			warnings = append(warnings, e.sentence(c.now()))
 		}
@@ -88,31 +93,31 @@ func (c *connector) expiries(ctx context.Context) (warnings []string) {
 
 // credentialEnds says when the credential in use expires, as far as that can be known: a certificate says it itself, a
 // secret only to applications that may read themselves (Application.Read.All).
-func (c *connector) credentialEnds(ctx context.Context) []end {
+func (c *connector) credentialEnds(ctx context.Context) ([]end, error) {
 	switch {
 	case c.config.CertificateFile != "":
 		certificates, _, err := readCertificate(c.config.CertificateFile, c.config.CertificatePasswordFile)
 		if err != nil || len(certificates) == 0 {
-			return nil
+			return nil, err
 		}
-		return []end{{"certificate", certificates[0].NotAfter}}
+		return []end{{"certificate", certificates[0].NotAfter}}, nil
 	case c.config.ClientSecret != "" || c.config.ClientSecretFile != "":
 		return c.secretEnds(ctx)
 	}
-	return nil
+	return nil, nil
 }
 
-// secretEnds asks once, without patience: this is a courtesy. A secret is known by its first three characters.
-func (c *connector) secretEnds(ctx context.Context) (ends []end) {
+// secretEnds asks once, without patience. A secret is known by its first three characters.
+func (c *connector) secretEnds(ctx context.Context) (ends []end, err error) {
 	secret, err := c.config.secret()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	body, err := c.client.attempt(ctx, request("{+baseurl}/applications{?%24filter,%24select}", map[string]string{
 		"%24filter": "appId eq '" + c.config.ClientID + "'", "%24select": "appId,passwordCredentials",
 	}))
 	if err != nil {
-		return nil
+		return nil, failureOf(err)
 	}
 	var answer struct {
 		Value []struct {
@@ -122,8 +127,8 @@ func (c *connector) secretEnds(ctx context.Context) (ends []end) {
 			} `json:"passwordCredentials"`
 		} `json:"value"`
 	}
-	if json.Unmarshal(body, &answer) != nil {
-		return nil
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, err
 	}
 	for _, app := range answer.Value {
 		for _, p := range app.PasswordCredentials {
@@ -132,7 +137,7 @@ func (c *connector) secretEnds(ctx context.Context) (ends []end) {
 			}
 		}
 	}
-	return ends
+	return ends, nil
 }
 
 func (c Config) signInName() string {

@@ -100,7 +100,7 @@ func (c Config) Open(env connectors.Env) (connectors.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	credential, err := newCredential(c, where, &http.Client{Transport: transport, Timeout: time.Minute}, env.Log)
+	credential, err := newCredential(c, where, &http.Client{Transport: c.signInTransport(transport), Timeout: time.Minute}, env.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,8 @@ func (f *failure) Error() string {
 		return "sign-in: " + f.message
 	case f.status == 0:
 		return f.message
+	case f.code == "":
+		return fmt.Sprintf("%s answered %d without a reason", who, f.status)
 	case f.requestID != "":
 		return fmt.Sprintf("%s answered %d %s: %s (request %s)", who, f.status, f.code, f.message, f.requestID)
 	}
@@ -86,13 +88,12 @@ var aadsts = regexp.MustCompile(`(AADSTS\d+):?\s*([^"]*?)\s*(?:\\r|\\n|Trace ID|
 func signInFailure(e *azidentity.AuthenticationFailedError) *failure {
 	f := &failure{signIn: true}
 	if e.RawResponse == nil {
-		f.message = plain(e)
+		f.message, _, _ = strings.Cut(plain(e), ". To troubleshoot")
 		return f
 	}
 	f.status = e.RawResponse.StatusCode
 	f.after, f.told = retryAfter(e.RawResponse.Header.Get("Retry-After"), time.Now())
 	body, _ := io.ReadAll(io.LimitReader(e.RawResponse.Body, maxErrorBody))
-	f.code, f.message = "", "no reason given"
 	if m := aadsts.FindStringSubmatch(string(body)); m != nil {
 		f.code, f.message = m[1], clean(m[2])
 	}
@@ -102,7 +103,7 @@ func signInFailure(e *azidentity.AuthenticationFailedError) *failure {
 // pause says how long to wait before the next attempt, and whether there is to be one.
 func (f *failure) pause(attempt int) (time.Duration, bool) {
 	switch {
-	case f.code == "credential":
+	case f.code == "credential", f.untrusted():
 		return 0, false
 	case f.told && (f.status == http.StatusTooManyRequests || f.status >= 500):
 		jitter := rand.N(min(f.after/10+100*time.Millisecond, 2*time.Second))
@@ -129,6 +130,8 @@ func (f *failure) kind(begun bool) (error, string) {
 		return connectors.ErrCheckpointExpired, "Try again: a whole run follows by itself."
 	case f.signIn && f.status != 0 && f.status < 500 && f.status != http.StatusTooManyRequests:
 		return connectors.ErrDenied, f.signInHint()
+	case f.untrusted():
+		return connectors.ErrUnreachable, "Try ca_file with the root of the server or of the proxy that answers in its place; check this machine's clock."
 	case f.status == http.StatusUnauthorized:
 		return connectors.ErrDenied, "Try again; if it persists, check that the cloud and the tenant are the application's."
 	case f.status == http.StatusForbidden:
@@ -161,6 +164,9 @@ func (f *failure) expired() bool {
 			code == "directory_expiredpagetoken" || code == "directory_invalidpagetoken"
 	}
 }
+
+// untrusted says whether the server's certificate was not accepted.
+func (f *failure) untrusted() bool { return f.status == 0 && strings.Contains(f.message, "x509: ") }
 
 func (f *failure) signInHint() string {
 	switch f.code {

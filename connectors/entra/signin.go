@@ -56,6 +56,16 @@ func newTransport(proxy, caFile string) (*http.Transport, error) {
 	return t, nil
 }
 
+// signInTransport is t, without its proxy for the machine's own metadata service.
+func (c Config) signInTransport(t *http.Transport) *http.Transport {
+	if !c.ManagedIdentity {
+		return t
+	}
+	t = t.Clone()
+	t.Proxy = nil
+	return t
+}
+
 // newCredential returns what cfg signs in with. Files are read at the first sign-in and again when they change.
 func newCredential(cfg Config, where cloud, transport policy.Transporter, log zerolog.Logger) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{
