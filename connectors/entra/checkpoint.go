@@ -24,6 +24,8 @@ type checkpoint struct {
 	Users  string    `json:"users"`
 	Groups string    `json:"groups,omitempty"`
 	Issued time.Time `json:"issued"`
+	// Date is Issued by Graph's clock, zero when it was not told.
+	Date time.Time `json:"date,omitzero"`
 }
 
 func (c checkpoint) encode() connectors.Checkpoint {

@@ -37,6 +37,7 @@ type client struct {
 	timeout time.Duration
 	wait    func(context.Context, time.Duration) error
 	spent   cost
+	date    time.Time // of the last answer, by Graph's clock
 }
 
 // cost is what the requests since the last reset were.
@@ -57,17 +58,23 @@ func newClient(credential azcore.TokenCredential, transport http.RoundTripper, w
 	}
 	parsers := serialization.NewParseNodeFactoryRegistry()
 	parsers.ContentTypeAssociatedFactories["application/json"] = kiotajson.NewJsonParseNodeFactory()
+	c := &client{base: base, log: log, timeout: attemptTimeout, wait: sleep}
 	adapter, err := graphcore.NewGraphRequestAdapterBaseWithParseNodeFactoryAndSerializationWriterFactoryAndHttpClient(
 		auth, graphcore.GraphClientOptions{}, parsers, nil, &http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: kiotahttp.NewCustomTransportWithParentTransport(transport,
-				shield{}, graphcore.NewGraphTelemetryHandler(&graphcore.GraphClientOptions{})),
+				shield{c.heard}, graphcore.NewGraphTelemetryHandler(&graphcore.GraphClientOptions{})),
 		})
 	if err != nil {
 		return nil, err
 	}
 	adapter.SetBaseUrl(where.base())
-	return &client{adapter: adapter, base: base, log: log, timeout: attemptTimeout, wait: sleep}, nil
+	c.adapter = adapter
+	return c, nil
+}
+
+func (c *client) heard(h http.Header) {
+	c.date, _ = http.ParseTime(h.Get("Date"))
 }
 
 // get returns the body of the answer to r, a JSON object. It retries what may pass, and waits as Graph asks.

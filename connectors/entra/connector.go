@@ -45,6 +45,7 @@ type pass struct {
 	page     *page
 	emit     func(connectors.Record) error
 	whole    bool
+	from     checkpoint
 	next     checkpoint
 	warnings []string
 	evidence []string
@@ -76,21 +77,21 @@ func (p *pass) full(ctx context.Context) error {
 }
 
 func (p *pass) incremental(ctx context.Context, since connectors.Checkpoint) error {
-	from, err := openCheckpoint(since, p.config.query(p.wanted))
-	if err != nil {
+	var err error
+	if p.from, err = openCheckpoint(since, p.config.query(p.wanted)); err != nil {
 		return err
 	}
-	p.warnings = from.alarm(p.now())
+	p.warnings = p.from.alarm(p.now())
 	if p.wanted.groups {
 		g := newGroups(false)
-		if p.next.Groups, err = p.round(ctx, "groups", from.Groups, groupSelect, g.take); err != nil {
+		if p.next.Groups, err = p.round(ctx, "groups", p.from.Groups, groupSelect, g.take); err != nil {
 			return err
 		}
 		if err := p.emitGroups(ctx, g, nil); err != nil {
 			return err
 		}
 	}
-	p.next.Users, err = p.round(ctx, "users", from.Users, p.wanted.properties, p.users(ctx, nil))
+	p.next.Users, err = p.round(ctx, "users", p.from.Users, p.wanted.properties, p.users(ctx, nil))
 	return err
 }
 
@@ -107,6 +108,7 @@ func (p *pass) round(ctx context.Context, set, since string, fields []string, ob
 // users returns what emits the users of a page. chosen is who is selected, nil for everybody.
 func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
 	r := newReader(connectors.User, p.wanted.attributes)
+	r.since = p.from.Date
 	return func(page *page) error {
 		rec, err := r.read(page, p.whole)
 		if err != nil {
@@ -143,6 +145,7 @@ func (p *pass) outcome() connectors.Outcome {
 	}
 	if len(p.config.Select.Groups) == 0 {
 		p.next.Query, p.next.Issued = p.config.query(p.wanted), p.now().UTC()
+		p.next.Date = p.client.date
 		o.Next = p.next.encode()
 	}
 	for _, name := range p.wanted.refused {

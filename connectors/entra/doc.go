@@ -30,7 +30,7 @@
 // as sorted values, complex properties flattened with dots (onPremisesExtensionAttributes.extensionAttribute1).
 // An explicit null is an attribute without values; in a full pass so is every attribute asked for that
 // Graph leaves out, because it was never set. In an incremental pass what Graph leaves out is left out, and
-// the record is Partial. manager is the manager's object id. upnPrefix and onPremisesSamAccountName@onPremisesDomainName
+// the record is Partial, unless createdDateTime says that the user is newer than the checkpoint. manager is the manager's object id. upnPrefix and onPremisesSamAccountName@onPremisesDomainName
 // are made of the properties they name.
 //
 // A group's members are the attribute members in a full pass; in an incremental one members@delta holds only the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,10 +16,17 @@ import (
 // mostSlots is how many different attributes the objects of one pass may have.
 const mostSlots = 5000
 
+// clockMargin is more than the clocks of Graph's machines differ.
+const clockMargin = 5 * time.Second
+
 // reader turns Graph's objects of one kind into records. Everything but an object's text is used
 // again for the next one.
 type reader struct {
-	kind  connectors.Kind
+	kind connectors.Kind
+	// since is when the round before ended, by Graph's clock; zero when that is not known. Nothing that was created
+	// later is known yet, so what it does not mention was never set.
+	since time.Time
+
 	slots []slot         // in the order in which they were met
 	order []int          // the slots by name
 	index map[string]int // by path as Graph spells it
@@ -85,6 +93,7 @@ func (r *reader) read(p *page, whole bool) (connectors.Record, error) {
 		return rec, nil
 	}
 	r.derive(text)
+	whole = whole || r.isNew(text)
 	rec.Attributes, rec.Partial = r.collect(text, whole)
 	r.guest = guest(r.first(text, "userType"), r.first(text, "userPrincipalName"))
 	rec.Disabled = r.first(text, "accountEnabled") == "false"
@@ -305,6 +314,15 @@ func (r *reader) derive(text func(value) string) {
 			r.set(i, user+"@"+domain)
 		}
 	}
+}
+
+// isNew says whether the object was created after the round before.
+func (r *reader) isNew(text func(value) string) bool {
+	if r.since.IsZero() {
+		return false
+	}
+	created, err := time.Parse(time.RFC3339, r.first(text, "createdDateTime"))
+	return err == nil && created.After(r.since.Add(clockMargin))
 }
 
 func (r *reader) set(i int, v string) {

@@ -23,16 +23,19 @@ const (
 
 // shield is the outermost middleware: what passes it is either JSON, or an error whose body the SDK can
 // read, whatever the service or a gateway before it answered. Status and headers stay.
-type shield struct{}
+type shield struct {
+	heard func(http.Header) // is told the headers of every answer
+}
 
 var _ kiotahttp.Middleware = shield{}
 
 // Intercept sends the request on and looks at the answer.
-func (shield) Intercept(next kiotahttp.Pipeline, index int, r *http.Request) (*http.Response, error) {
+func (s shield) Intercept(next kiotahttp.Pipeline, index int, r *http.Request) (*http.Response, error) {
 	resp, err := next.Next(r, index)
 	if err != nil {
 		return nil, err
 	}
+	s.heard(resp.Header)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode >= 400:

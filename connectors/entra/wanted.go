@@ -28,7 +28,7 @@ type wanted struct {
 
 // newWanted derives what to ask for from the names that the configuration uses.
 func newWanted(attributes []string) wanted {
-	w := wanted{attributes: []string{"accountEnabled", "displayName", "userPrincipalName", "userType"}}
+	w := wanted{attributes: []string{"accountEnabled", "createdDateTime", "displayName", "userPrincipalName", "userType"}}
 	for _, name := range attributes {
 		lower := strings.ToLower(name)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Properties are an object's properties by name. A value is what encoding/json can write; nil is an explicit
@@ -18,6 +19,7 @@ type Directory struct {
 	sequence uint64
 	objects  map[string]*object
 	sets     map[string]*set
+	now      func() time.Time
 }
 
 // Sets of objects.
@@ -69,10 +71,10 @@ type link struct {
 	removed  bool
 }
 
-func newDirectory() *Directory {
+func newDirectory(now func() time.Time) *Directory {
 	return &Directory{
-		objects: map[string]*object{},
-		sets:    map[string]*set{users: {}, groups: {}},
+		now: now, objects: map[string]*object{},
+		sets: map[string]*set{users: {}, groups: {}},
 	}
 }
 
@@ -86,6 +88,9 @@ func (d *Directory) add(kind string, p Properties) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	values := maps.Clone(p)
+	if values == nil {
+		values = Properties{}
+	}
 	id, _ := values["id"].(string)
 	if id == "" {
 		id = newID()
@@ -94,6 +99,9 @@ func (d *Directory) add(kind string, p Properties) string {
 		panic("graphtest: id " + id + " exists")
 	}
 	delete(values, "id")
+	if _, given := values["createdDateTime"]; !given && kind == users {
+		values["createdDateTime"] = d.now().UTC().Format(time.RFC3339)
+	}
 	o := &object{id: id, kind: kind, values: values, links: map[string]*links{}}
 	d.objects[id] = o
 	d.sets[kind].objects = append(d.sets[kind].objects, o)
@@ -122,7 +130,7 @@ func (d *Directory) Delete(id string) {
 	d.note(o, "")
 }
 
-// Restore brings a deleted object back.
+// Restore brings a deleted object back, with its links.
 func (d *Directory) Restore(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -132,6 +140,7 @@ func (d *Directory) Restore(id string) {
 	}
 	o.state = living
 	d.note(o, "")
+	d.relink(o)
 }
 
 // Purge deletes an object for good.
@@ -165,6 +174,14 @@ func (d *Directory) SetManager(user, manager string) {
 // Members returns the ids of a group's living direct members, sorted.
 func (d *Directory) Members(group string) []string {
 	return slices.Sorted(slices.Values(d.liveLinks(group, "members")))
+}
+
+// Manager returns the id of a user's living manager, "" for none.
+func (d *Directory) Manager(user string) string {
+	if ids := d.liveLinks(user, "manager"); len(ids) > 0 {
+		return ids[0]
+	}
+	return ""
 }
 
 // Users returns the ids of the living users, sorted.
@@ -220,6 +237,25 @@ func (d *Directory) link(id, name, target string, removed bool) {
 	l.removed = removed
 	d.note(o, name)
 	l.sequence = d.sequence
+}
+
+// relink reports the links from and to an object that came back.
+func (d *Directory) relink(o *object) {
+	for _, ls := range o.links {
+		for _, l := range ls.order {
+			l.sequence = d.sequence
+		}
+	}
+	for _, s := range d.sets {
+		for _, owner := range s.objects {
+			for name, ls := range owner.links {
+				if l := ls.byID[o.id]; l != nil && !l.removed {
+					d.note(owner, name)
+					l.sequence = d.sequence
+				}
+			}
+		}
+	}
 }
 
 func (o *object) linksOf(name string) *links {

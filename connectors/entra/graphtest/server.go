@@ -79,10 +79,11 @@ type Request struct {
 func Start(o Options) (*Server, error) {
 	defaults(&o)
 	s := &Server{
-		Directory: newDirectory(), options: o, sealer: newSealer(),
+		options: o, sealer: newSealer(),
 		apps: map[string]*App{}, tokens: map[string]grant{}, jtis: map[string]bool{},
 		resync: "resyncChangesApplyDifferences",
 	}
+	s.Directory = newDirectory(s.now)
 	s.http = httptest.NewUnstartedServer(s.handler())
 	s.http.Config.ErrorLog = nil
 	if o.Address != "" {
@@ -205,6 +206,7 @@ func (s *Server) handler() http.Handler {
 func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.record(r)
+		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 		w.Header().Set("request-id", newID())
 		w.Header().Set("client-request-id", r.Header.Get("client-request-id"))
 		if s.throttled(w) {
