@@ -214,11 +214,29 @@ func (s *Server) throttle(w http.ResponseWriter, f *Fault) {
 	(&failure{status: status, code: code, message: "Too many requests.", header: h}).write(w)
 }
 
+// Challenge lets spoil rewrite the headers of claims challenges.
+func (s *Server) Challenge(spoil func(http.Header)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spoil = spoil
+}
+
+// Page returns a skiptoken of a round over users that is n pages old.
+func (s *Server) Page(n int) string {
+	return s.sealer.seal(place{Kind: users, Page: n, Upto: s.visible(), Issued: s.now().Unix(), Epoch: s.epoch()})
+}
+
 // challenge is the answer to a token that was revoked.
 func (s *Server) challenge() *failure {
 	claims := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"access_token":{"nbf":{"essential":true,"value":"%d"}}}`, s.now().Unix()))
 	h := http.Header{}
 	h.Set("WWW-Authenticate", `Bearer realm="", authorization_uri="`+s.URL+`/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000", error="insufficient_claims", claims="`+claims+`"`)
+	s.mu.Lock()
+	spoil := s.spoil
+	s.mu.Unlock()
+	if spoil != nil {
+		spoil(h)
+	}
 	return &failure{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", message: "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp", header: h}
 }
 

@@ -65,6 +65,7 @@ type Server struct {
 	faults   []*Fault
 	quiet    time.Time // no request may come before this
 	early    int
+	spoil    func(http.Header) // of claims challenges
 	requests []Request
 }
 
