@@ -110,6 +110,9 @@ func (s *Server) Close() {
 // Certificate is the root that clients of the service trust.
 func (s *Server) Certificate() *x509.Certificate { return s.http.Certificate() }
 
+// Client returns a client that trusts the service.
+func (s *Server) Client() *http.Client { return s.http.Client() }
+
 // Tenant returns the tenant's id.
 func (s *Server) Tenant() string { return s.options.Tenant }
 
