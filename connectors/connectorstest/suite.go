@@ -106,6 +106,9 @@ func checkRemove(ctx context.Context, t testing.TB, h Harness) error {
 		return err
 	}
 	gone, last := keys[3], len(list)-1
+	if err := present(ctx, c, map[string]bool{gone: true, keys[last]: true}); err != nil {
+		return err
+	}
 	h.Remove(t, gone)
 	h.Remove(t, keys[last])
 	err := present(ctx, c, map[string]bool{gone: false, keys[last]: false, keys[0]: true, keys[4]: true})

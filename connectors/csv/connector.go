@@ -14,7 +14,7 @@ type source struct {
 	config Config
 	wanted []string
 	// known is what Present has read, of the file with these marks.
-	known index
+	known *index
 	marks fs.FileInfo
 }
 
@@ -26,7 +26,7 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	if since != nil {
 		return connectors.Outcome{}, fmt.Errorf("read %s: a file is read as a whole: %w", s.config.Path, connectors.ErrCheckpointExpired)
 	}
-	f, err := openFile(s.config, s.wanted)
+	f, err := openFile(ctx, s.config, s.wanted)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
@@ -63,17 +63,8 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.config.Path, err)
 	}
-	f, err := openFile(s.config, s.wanted)
-	if err != nil {
+	if err := s.lookAgain(ctx); err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if !f.sameAs(s.marks) {
-		known, err := readIndex(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		s.known, s.marks = known, f.stat
 	}
 	answer := make(map[string]bool, len(keys))
 	for _, key := range keys {
@@ -82,12 +73,32 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 	return answer, nil
 }
 
+// lookAgain makes known the index of the file as it is now.
+func (s *source) lookAgain(ctx context.Context) error {
+	f, err := openRegular(s.config)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.sameAs(s.marks) {
+		return nil
+	}
+	if err := f.recognize(ctx, s.wanted); err != nil {
+		return err
+	}
+	known, err := readIndex(ctx, f)
+	if err == nil {
+		s.known, s.marks = known, f.stat
+	}
+	return err
+}
+
 // Check opens the file and looks at its first line.
 func (s *source) Check(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("check %s: %w", s.config.Path, err)
 	}
-	f, err := openFile(s.config, s.wanted)
+	f, err := openFile(ctx, s.config, s.wanted)
 	if err != nil {
 		return nil, err
 	}

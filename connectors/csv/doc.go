@@ -37,9 +37,9 @@
 // A fuzz test holds it to encoding/csv's results for everything that the latter accepts.
 //
 // A row with too many or too few cells may have moved its key under another column. Its record carries the
-// key that stands in the key's place, so that the row can be reported; Present finds such a row under each of its
-// cells, so that the person whose key moved is not taken for absent. Where a password or PIN could
-// have moved into the key's place, the pass fails instead.
+// key that stands in the key's place, so that the row can be reported; Present finds every key whose text occurs in
+// such a row, so that the person whose key moved is not taken for absent. Where the key may not be in the
+// row at all, or a password or PIN could have moved into its place, the pass fails instead.
 //
 // The hashes that find duplicates have 64 bits. Two different keys of one hash would be refused as
 // duplicates, once in 37 million readings of a file with a million rows, and taken over by the next run.

@@ -148,8 +148,12 @@ func countUTF8(in io.Reader) (good, broken int, err error) {
 		if err == nil {
 			used -= unfinished(part)
 		}
-		g, b := countRunes(part[:used])
-		good, broken = good+g, broken+b
+		if utf8.Valid(part[:used]) {
+			good += multiByte(part[:used])
+		} else {
+			g, b := countRunes(part[:used])
+			good, broken = good+g, broken+b
+		}
 		kept = copy(buf, part[used:])
 		if err == io.EOF {
 			return good, broken, nil
@@ -171,6 +175,16 @@ func unfinished(part []byte) int {
 		}
 	}
 	return 0
+}
+
+// multiByte counts the multi-byte characters of valid UTF-8: what is neither ASCII nor a continuation.
+func multiByte(part []byte) (n int) {
+	for _, b := range part {
+		if b >= 0xc0 {
+			n++
+		}
+	}
+	return n
 }
 
 func countRunes(part []byte) (good, broken int) {

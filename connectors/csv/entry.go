@@ -35,7 +35,7 @@ type judgement struct {
 func (j *judge) row(r *rows) (judgement, error) {
 	var v judgement
 	if n := len(r.cells); n != len(j.names) && !emptyFrom(r, len(j.names)) {
-		v.ragged, v.problem = true, fmt.Sprintf("%d cells where %d are expected", n, len(j.names))
+		v.ragged, v.problem = true, cellsOf(n, len(j.names))
 		if err := j.raggedRow(r, v.problem); err != nil {
 			return v, err
 		}
@@ -58,6 +58,13 @@ func (j *judge) row(r *rows) (judgement, error) {
 	return j.activity(r, v), nil
 }
 
+func cellsOf(n, want int) string {
+	if n == 1 {
+		return fmt.Sprintf("1 cell where %d are expected", want)
+	}
+	return fmt.Sprintf("%d cells where %d are expected", n, want)
+}
+
 // raggedRow refuses rows that may hold others, or a secret in the place of the key.
 func (j *judge) raggedRow(r *rows, what string) error {
 	shift := len(r.cells) - len(j.names)
@@ -66,6 +73,8 @@ func (j *judge) raggedRow(r *rows, what string) error {
 		return j.breaksOff(r, what)
 	case r.first != r.line:
 		return j.refuse(r, what+", in a row over several lines", "Try to look at the quotation marks of those lines.")
+	case len(r.cells) <= max(j.ownKey, j.externalID, j.userNames):
+		return j.refuse(r, what+", so that the key may be missing", "Try to fill the row up with delimiters.")
 	case j.nearSecret(j.externalID, shift) || j.nearSecret(j.userNames, shift) || j.nearSecret(j.ownKey, shift):
 		return j.refuse(r, what+", so that a password or PIN may stand in the place of the key", "Try to put cells with a delimiter in them in quotation marks.")
 	}

@@ -28,12 +28,12 @@ type file struct {
 }
 
 // openFile opens the file and reads its first row.
-func openFile(c Config, wanted []string) (*file, error) {
+func openFile(ctx context.Context, c Config, wanted []string) (*file, error) {
 	f, err := openRegular(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.recognize(wanted); err != nil {
+	if err := f.recognize(ctx, wanted); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -78,18 +78,18 @@ func openError(path string, err error) error {
 		"Try path: with the whole path, and look whether whoever writes the file has run.")
 }
 
-func (f *file) recognize(wanted []string) error {
+func (f *file) recognize(ctx context.Context, wanted []string) error {
 	if f.stat.Size() == 0 {
 		return f.empty("the file has no bytes")
 	}
 	var err error
-	if f.script, err = detect(f.config.Encoding, f.File); err != nil {
+	if f.script, err = detect(f.config.Encoding, timed{ctx, f}); err != nil {
 		return f.failed(err)
 	}
-	if err := f.chooseDelimiter(); err != nil {
+	if err := f.chooseDelimiter(ctx); err != nil {
 		return err
 	}
-	r, err := f.rows()
+	r, err := f.rows(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,18 +109,21 @@ func (f *file) empty(what string) error {
 
 // failed gives an error of the file system its operation; others say already where they occurred.
 func (f *file) failed(err error) error {
-	if connectors.HintOf(err) != "" {
+	switch {
+	case connectors.HintOf(err) != "":
 		return err
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("read %s: %w", f.config.Path, err)
 	}
 	return connectors.Hint(fmt.Errorf("read %s: %w: %w", f.config.Path, err, connectors.ErrIncomplete), "Try again; look at the disk or the network share.")
 }
 
-func (f *file) chooseDelimiter() error {
+func (f *file) chooseDelimiter(ctx context.Context) error {
 	comma, auto, err := f.config.comma()
 	if f.comma = comma; err != nil || !auto {
 		return err
 	}
-	text, err := f.text()
+	text, err := f.text(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,29 +137,35 @@ func (f *file) chooseDelimiter() error {
 }
 
 // text returns the file from its beginning as UTF-8.
-func (f *file) text() (io.Reader, error) {
+func (f *file) text(ctx context.Context) (io.Reader, error) {
 	if _, err := f.Seek(int64(f.script.skip), io.SeekStart); err != nil {
 		return nil, f.failed(err)
 	}
-	var in io.Reader = timed{f}
+	var in io.Reader = timed{ctx, f}
 	if f.script.encoding != nil {
 		in = transform.NewReader(in, f.script.encoding.NewDecoder())
 	}
 	return in, nil
 }
 
-func (f *file) rows() (*rows, error) {
-	text, err := f.text()
+func (f *file) rows(ctx context.Context) (*rows, error) {
+	text, err := f.text(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return newRows(text, f.config.Path, f.comma), nil
 }
 
-// timed adds up how long the reading took.
-type timed struct{ *file }
+// timed adds up how long the reading took, and ends it with the context.
+type timed struct {
+	ctx context.Context
+	*file
+}
 
 func (t timed) Read(p []byte) (int, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	n, err := t.File.Read(p)
 	t.wire += time.Since(start)
@@ -166,7 +175,7 @@ func (t timed) Read(p []byte) (int, error) {
 // scan reads the file once and calls visit for every row but blank ones. It fails when the file has changed
 // since it was opened, so that a nil error proves the whole file.
 func (f *file) scan(ctx context.Context, visit func(*judge, *rows, judgement) error) (count int, err error) {
-	r, err := f.rows()
+	r, err := f.rows(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -1,13 +1,17 @@
 package csv
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"rollcall/connectors"
 )
 
 // sighting is a row's key as a hash.
@@ -57,7 +61,10 @@ func (t twins) of(key []byte) []int {
 
 // sentence names the lines.
 func sentence(lines []int, key string) string {
-	_, name, _ := strings.Cut(key, ":")
+	kind, name, _ := strings.Cut(key, ":")
+	if kind == "ext" {
+		name = externalID + " " + name
+	}
 	if len(lines) == 2 {
 		return fmt.Sprintf("lines %d and %d are both %s", lines[0], lines[1], name)
 	}
@@ -78,14 +85,17 @@ func sentence(lines []int, key string) string {
 type index struct {
 	seed   maphash.Seed
 	hashes []uint64
+	// ragged are the rows of which nobody knows where the key stands, folded.
+	ragged []string
+	size   int // of ragged
 }
 
-func readIndex(ctx context.Context, f *file) (index, error) {
-	x := index{seed: maphash.MakeSeed()}
+func readIndex(ctx context.Context, f *file) (*index, error) {
+	x := &index{seed: maphash.MakeSeed()}
 	_, err := f.scan(ctx, func(j *judge, r *rows, v judgement) error {
-		x.add(j.key)
+		x.hashes = append(x.hashes, maphash.Bytes(x.seed, j.key))
 		if v.ragged {
-			x.addRagged(j, r)
+			return x.addRagged(r)
 		}
 		return nil
 	})
@@ -93,23 +103,39 @@ func readIndex(ctx context.Context, f *file) (index, error) {
 	return x, err
 }
 
-func (x *index) add(key []byte) { x.hashes = append(x.hashes, maphash.Bytes(x.seed, key)) }
-
-// addRagged adds each cell as what it would be in the key's place: the real key may be any of them.
-func (x *index) addRagged(j *judge, r *rows) {
-	for i := range r.cells {
-		cell := bytes.TrimSpace(r.cell(i))
-		x.add(append([]byte("key:"), cell...))
-		x.add(append([]byte("ext:"), cell...))
-		if j.nameKey(cell) {
-			x.add(j.key)
-		}
+// addRagged keeps the row's text. So much of it that it should not be kept is no file to call a roll with.
+func (x *index) addRagged(r *rows) error {
+	cells := make([]string, len(r.cells))
+	for i := range cells {
+		cells[i] = string(r.cell(i))
 	}
+	text := loose(strings.Join(cells, string(rune(r.comma))))
+	x.ragged = append(x.ragged, text)
+	if x.size += len(text); x.size > maxRow {
+		err := fmt.Errorf("%s:%d: too many rows have too many or too few cells to say who is missing: %w", r.file, r.first, connectors.ErrIncomplete)
+		return connectors.Hint(err, "Try to put cells with a delimiter in them in quotation marks.")
+	}
+	return nil
 }
 
+// has reports whether a row has the key, or may have had it before its cells moved.
 func (x *index) has(key string) bool {
-	_, found := slices.BinarySearch(x.hashes, maphash.String(x.seed, key))
-	return found
+	if _, found := slices.BinarySearch(x.hashes, maphash.String(x.seed, key)); found {
+		return true
+	}
+	if len(x.ragged) == 0 {
+		return false
+	}
+	kind, text, _ := strings.Cut(key, ":")
+	if text = loose(text); text == "" || kind != "key" && kind != "ext" && kind != "name" {
+		return false
+	}
+	return slices.ContainsFunc(x.ragged, func(row string) bool { return strings.Contains(row, text) })
+}
+
+// loose is the form in which a key is looked for in a row: folded, without escapes.
+func loose(text string) string {
+	return cases.Fold().String(norm.NFC.String(strings.ReplaceAll(text, `\`, "")))
 }
 
 // keyRule says what a row is known by.

@@ -39,10 +39,17 @@ func (p People) WriteCSV(w io.Writer, n int) error {
 
 // cell joins a comma list (V3).
 func cell(values []string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `|`, `\|`)
-	escaped := make([]string, len(values))
+	var list strings.Builder
 	for i, v := range values {
-		escaped[i] = escape.Replace(v)
+		if i > 0 {
+			list.WriteByte(',')
+		}
+		for _, r := range v {
+			if strings.ContainsRune(`,|\`, r) {
+				list.WriteByte('\\')
+			}
+			list.WriteRune(r)
+		}
 	}
-	return strings.Join(escaped, ",")
+	return list.String()
 }
