@@ -13,6 +13,7 @@ const expiryAlarm = 30 * 24 * time.Hour
 
 // Check signs in, looks at users and (where they are needed) groups, and at when the credential expires.
 func (c *connector) Check(ctx context.Context) ([]string, error) {
+	c.client.begin()
 	users, err := c.count(ctx, "users")
 	if err != nil {
 		return nil, wrap(err)
@@ -21,7 +22,7 @@ func (c *connector) Check(ctx context.Context) ([]string, error) {
 		fmt.Sprintf("signed in to tenant %s as application %s with %s", c.config.TenantID, c.config.ClientID, c.config.signInName()),
 		fmt.Sprintf("User.Read.All is granted; the tenant has %d users", users),
 	}
-	if len(c.config.Select.Groups) > 0 || c.wanted.groups {
+	if c.config.walks() || c.wanted.groups {
 		n, err := c.count(ctx, "groups")
 		if err != nil {
 			return lines, wrap(err)

@@ -40,7 +40,7 @@ type client struct {
 	date    time.Time // of the last answer, by Graph's clock
 }
 
-// cost is what the requests since the last reset were.
+// cost is what the requests since the beginning of a pass were.
 type cost struct {
 	requests int
 	bytes    int64
@@ -73,9 +73,8 @@ func newClient(credential azcore.TokenCredential, transport http.RoundTripper, w
 	return c, nil
 }
 
-func (c *client) heard(h http.Header) {
-	c.date, _ = http.ParseTime(h.Get("Date"))
-}
+// begin starts the count of what requests cost.
+func (c *client) begin() { c.spent = cost{} }
 
 // get returns the body of the answer to r, a JSON object. It retries what may pass, and waits as Graph asks.
 func (c *client) get(ctx context.Context, r *abstractions.RequestInformation) ([]byte, error) {
@@ -112,6 +111,7 @@ func (c *client) attempt(ctx context.Context, r *abstractions.RequestInformation
 			body, err = nil, fmt.Errorf("the SDK could not read the answer: %v", p)
 		}
 	}()
+	r.Headers.Remove("Authorization") // the last attempt's; the SDK would keep it, however old it is
 	answer, err := c.adapter.SendPrimitive(ctx, r, "[]byte", abstractions.ErrorMappings{"XXX": odataerrors.CreateODataErrorFromDiscriminatorValue})
 	if err != nil {
 		return nil, err
@@ -145,6 +145,11 @@ func (c *client) follow(link string) (*abstractions.RequestInformation, error) {
 	r.SetUri(*u)
 	r.Headers.TryAdd("Accept", "application/json")
 	return r, nil
+}
+
+// heard looks at the headers of every answer.
+func (c *client) heard(h http.Header) {
+	c.date, _ = http.ParseTime(h.Get("Date"))
 }
 
 // backoff is how long to wait before attempt+1 when nobody said how long: 1, 2, 4 … 60 seconds, between half and all of it.

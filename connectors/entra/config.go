@@ -47,7 +47,9 @@ type Selection struct {
 	Groups []string `yaml:"groups"`
 	// Nested counts members of groups within groups too; nil is true.
 	Nested *bool `yaml:"nested"`
-	Guests bool  `yaml:"guests"`
+	// Later leaves Groups and Nested to whoever takes the records: everybody is emitted, and all groups.
+	Later  bool `yaml:"-"`
+	Guests bool `yaml:"guests"`
 	// DisabledAccounts and Where are evaluated after the connector (rules L6 and E2); they are part of the scope.
 	DisabledAccounts string   `yaml:"disabled_accounts"`
 	Where            []string `yaml:"where"`
@@ -108,8 +110,13 @@ func (c Config) Open(env connectors.Env) (connectors.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connector{config: c, env: env, client: client, credential: credential, now: time.Now, wanted: newWanted(env.Attributes)}, nil
+	w := newWanted(env.Attributes)
+	w.groups = w.groups || c.Select.Later && len(c.Select.Groups) > 0
+	return &connector{config: c, env: env, client: client, credential: credential, now: time.Now, wanted: w}, nil
 }
+
+// walks says whether the connector itself finds out who is in the selected groups.
+func (c Config) walks() bool { return len(c.Select.Groups) > 0 && !c.Select.Later }
 
 func (c Config) nested() bool { return c.Select.Nested == nil || *c.Select.Nested }
 

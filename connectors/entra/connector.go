@@ -25,7 +25,7 @@ var _ connectors.Connector = (*connector)(nil)
 
 // Read makes a first round over the tenant, or the round after the checkpoint's.
 func (c *connector) Read(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error) (connectors.Outcome, error) {
-	c.client.spent = cost{}
+	c.client.begin()
 	pass := &pass{connector: c, page: newPage(), emit: emit, whole: since == nil}
 	var err error
 	if since == nil {
@@ -53,7 +53,7 @@ type pass struct {
 
 func (p *pass) full(ctx context.Context) error {
 	var chosen *closure
-	if len(p.config.Select.Groups) > 0 || p.wanted.groups {
+	if p.config.walks() || p.wanted.groups {
 		g := newGroups(true)
 		link, err := p.round(ctx, "groups", "", groupSelect, g.take)
 		if err != nil {
@@ -143,7 +143,7 @@ func (p *pass) outcome() connectors.Outcome {
 		Whole: p.whole, Server: p.client.base.Host, Evidence: strings.Join(p.evidence, ", "),
 		Pages: spent.requests, Bytes: spent.bytes, Wire: spent.wire, Warnings: p.warnings,
 	}
-	if len(p.config.Select.Groups) == 0 {
+	if !p.config.walks() {
 		p.next.Query, p.next.Issued = p.config.query(p.wanted), p.now().UTC()
 		p.next.Date = p.client.date
 		o.Next = p.next.encode()

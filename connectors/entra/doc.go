@@ -60,7 +60,8 @@
 // Selection by groups belongs to the pipeline's policy, which knows the store. Until it resolves groups, the connector does
 // it: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
 // fixed set, and emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is
-// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before.
+// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before. With
+// [Selection.Later] the connector emits everybody and all groups, incrementally too, and selects nobody.
 //
 // Records of repeated objects are not held back until the end of the round, because that would hold the whole directory in memory:
 // what is kept per pass is a hash of each link, and the groups where they are read. Guests who become

@@ -168,3 +168,30 @@ func TestTooLongABodyEnds(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestTokenThatEndsWhileWaitingIsReplaced(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{PageSize: 10, TokenLifetime: time.Minute})
+	fill(tn.Directory, 25)
+	tn.Inject(&graphtest.Fault{Path: "/users/delta", Skip: 1, Times: 1, Throttle: true, Wait: 30 * time.Minute})
+	m := memory{}
+	if tn.read(tn.open(), nil, m); len(m) != 25 {
+		t.Errorf("%d users, want 25", len(m))
+	}
+}
+
+func TestErrorOfTheReceiverComesThrough(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	makeGroup(tn.Directory, "Printing", fill(tn.Directory, 1)...)
+	full := errors.New("disk full")
+	for kind, failing := range map[connectors.Kind]error{connectors.Group: full, connectors.User: full} {
+		_, err := tn.open("members").Read(t.Context(), nil, func(r connectors.Record) error {
+			if r.Kind == kind {
+				return failing
+			}
+			return nil
+		})
+		if !errors.Is(err, full) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

@@ -120,7 +120,7 @@ type closure struct {
 
 // choose finds who is selected, nil when everybody is. Groups that contain each other are no problem.
 func (c *connector) choose(g *groups) (*closure, error) {
-	if len(c.config.Select.Groups) == 0 {
+	if !c.config.walks() {
 		return nil, nil
 	}
 	found := &closure{users: map[string]bool{}, groups: map[string]bool{}}

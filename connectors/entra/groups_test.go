@@ -81,6 +81,23 @@ func ordered(ids []string) string {
 	return strings.Join(slices.Sorted(slices.Values(ids)), " ")
 }
 
+func TestSelectionLaterEmitsEverybodyAndTheGroups(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	u := fill(tn.Directory, 3)
+	g := makeGroup(tn.Directory, "Printing", u[0])
+	tn.cfg.Select = Selection{Groups: []string{"Printing"}, Later: true}
+	m := memory{}
+	c := tn.open()
+	next := tn.read(c, nil, m).Next
+	tn.Directory.AddMember(g, u[1])
+	tn.read(tn.open(), next, m)
+	m[g] = members(m[g])
+	present, err := c.Present(t.Context(), append(u, g))
+	if len(m) != 4 || values(m[g], "members") != strings.Join(slices.Sorted(slices.Values(u[:2])), "|") || err != nil || !present[u[2]] || !present[g] {
+		t.Errorf("records %v, present %v, error %v", m, present, err)
+	}
+}
+
 func TestWhoLeavesTheSelectionIsNoLongerPresent(t *testing.T) {
 	tn := newTenant(t, graphtest.Options{})
 	u := fill(tn.Directory, 3)

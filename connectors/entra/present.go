@@ -16,6 +16,7 @@ const inFilter = 15
 
 // Present asks for each key whether it is in the scope.
 func (c *connector) Present(ctx context.Context, keys []string) (map[string]bool, error) {
+	c.client.begin()
 	present := make(map[string]bool, len(keys))
 	var ask []string
 	for _, k := range keys {
@@ -42,7 +43,7 @@ func (c *connector) Present(ctx context.Context, keys []string) (map[string]bool
 
 // closure reads who is selected now, nil for everybody.
 func (c *connector) closure(ctx context.Context) (*closure, error) {
-	if len(c.config.Select.Groups) == 0 {
+	if !c.config.walks() {
 		return nil, nil
 	}
 	g := newGroups(true)

@@ -111,6 +111,8 @@ func (r *round) incomplete(why string) error {
 // emitError is an error of whoever takes the records.
 type emitError struct{ error }
 
+func (e *emitError) Unwrap() error { return e.error }
+
 var permissions = map[string]string{"users": "User.Read.All", "groups": "Group.Read.All"}
 
 // missing names the permission that the application lacks.
