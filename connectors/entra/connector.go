@@ -114,7 +114,13 @@ func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
 		if err != nil {
 			return err
 		}
-		guest := r.guest && !p.config.Select.Guests
+		guest := r.guest
+		if rec.Partial && !r.mentioned("accountEnabled") {
+			if guest, err = p.complete(ctx, &rec); err != nil {
+				return &emitError{err}
+			}
+		}
+		guest = guest && !p.config.Select.Guests
 		switch {
 		case guest && p.whole, chosen != nil && !chosen.users[rec.Key]:
 			return nil
@@ -123,6 +129,15 @@ func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
 		}
 		return p.give(ctx, rec)
 	}
+}
+
+// complete asks for what a record must not guess, where Graph left it out: whether the account is disabled, and a guest's.
+// Of somebody who is gone by now the next round will tell.
+func (p *pass) complete(ctx context.Context, rec *connectors.Record) (isGuest bool, err error) {
+	err = p.ask(ctx, "users", []string{rec.Key}, func(now connectors.Record, guest bool) {
+		rec.Disabled, rec.Name, isGuest = now.Disabled, now.Name, guest
+	})
+	return isGuest, err
 }
 
 // give emits a record, and stops when nobody wants more.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -244,6 +245,27 @@ func TestNewUserInALaterRoundIsWhole(t *testing.T) {
 	})
 	if err != nil || !reflect.DeepEqual(partial, map[string]bool{old[0]: true, id: false}) {
 		t.Errorf("partial %v, error %v", partial, err)
+	}
+}
+
+// TestWhatGraphLeavesOutIsNotGuessed: a disabled account does not become an enabled one because a later round does not
+// say that it is disabled, nor a guest a member.
+func TestWhatGraphLeavesOutIsNotGuessed(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	ids := fill(tn.Directory, 2)
+	tn.Directory.Patch(ids[0], graphtest.Properties{"accountEnabled": false})
+	tn.Directory.Patch(ids[1], graphtest.Properties{"userType": "Guest"})
+	m := memory{}
+	next := tn.read(tn.open("mail"), nil, m).Next
+	for _, id := range ids {
+		tn.Directory.Patch(id, graphtest.Properties{"mail": "new@example.org"})
+	}
+	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: func(b []byte) []byte {
+		return regexp.MustCompile(`,"(accountEnabled|userType|userPrincipalName)":("[^"]*"|true|false)`).ReplaceAll(b, nil)
+	}})
+	tn.read(tn.open("mail"), next, m)
+	if r := m[ids[0]]; len(m) != 1 || !r.Disabled || values(r, "mail") != "new@example.org" || r.Name != "user00000@example.org" {
+		t.Errorf("known: %+v", m)
 	}
 }
 

@@ -56,22 +56,31 @@ func (c *connector) closure(ctx context.Context) (*closure, error) {
 
 // lookUp marks those of the ids that exist and are wanted.
 func (c *connector) lookUp(ctx context.Context, set string, ids []string, present map[string]bool, selected func(string) bool) error {
-	fields, kind := []string{"id"}, connectors.Group
+	return c.ask(ctx, set, ids, func(rec connectors.Record, guest bool) {
+		if selected(rec.Key) && (c.config.Select.Guests || !guest) {
+			present[rec.Key] = true
+		}
+	})
+}
+
+// ask calls each for those of the ids that exist, with what decides whether they belong.
+func (c *connector) ask(ctx context.Context, set string, ids []string, each func(rec connectors.Record, guest bool)) error {
+	fields, kind := "id", connectors.Group
 	if set == "users" {
-		fields, kind = []string{"id", "userPrincipalName", "userType"}, connectors.User
+		fields, kind = "id,accountEnabled,userPrincipalName,userType", connectors.User
 	}
 	reader, p := newReader(kind, nil), newPage()
 	for chunk := range slices.Chunk(ids, inFilter) {
 		body, err := c.client.get(ctx, request("{+baseurl}/"+set+"{?%24filter,%24select,%24top}", map[string]string{
-			"%24filter": "id in ('" + strings.Join(chunk, "','") + "')", "%24select": strings.Join(fields, ","), "%24top": "100",
+			"%24filter": "id in ('" + strings.Join(chunk, "','") + "')", "%24select": fields, "%24top": "100",
 		}))
 		if err != nil {
 			return explainList(set, err)
 		}
 		err = p.walk(body, func(p *page) error {
 			rec, err := reader.read(p, true)
-			if err == nil && selected(rec.Key) && (c.config.Select.Guests || !reader.guest) {
-				present[rec.Key] = true
+			if err == nil {
+				each(rec, reader.guest)
 			}
 			return err
 		})

@@ -108,7 +108,7 @@ func (r *round) incomplete(why string) error {
 	return connectors.Hint(fmt.Errorf("%w: page %d of %s: %s", connectors.ErrIncomplete, r.pages, r.set, why), "Try again later; nothing was changed.")
 }
 
-// emitError is an error of whoever takes the records.
+// emitError is an error that is not the page's: of whoever takes the records, or of another question.
 type emitError struct{ error }
 
 func (e *emitError) Unwrap() error { return e.error }

@@ -60,7 +60,7 @@ func TestRequestsAreTheBuilders(t *testing.T) {
 		t.Fatal(err)
 	}
 	built := map[string]bool{}
-	for _, r := range builders(t, s.URL+"/v1.0", ids) {
+	for _, r := range builders(t, s, ids) {
 		built[line(t, r)] = true
 	}
 	followed := 0
@@ -70,7 +70,7 @@ func TestRequestsAreTheBuilders(t *testing.T) {
 		case r.Path == "/v1.0/applications":
 		case r.Query.Has("$skiptoken"), r.Query.Has("$deltatoken"):
 			followed++
-			if want := line(t, follow(t, s.URL, r)); got != want {
+			if want := line(t, follow(t, s, r)); got != want {
 				t.Errorf("followed a link with\n%s\nwant\n%s", got, want)
 			}
 		case !built[got]:
@@ -88,12 +88,13 @@ func TestRequestsAreTheBuilders(t *testing.T) {
 }
 
 // builders returns the requests that begin something, as the SDK makes them.
-func builders(t *testing.T, base string, ids []string) []*abstractions.RequestInformation {
+func builders(t *testing.T, s *graphtest.Server, ids []string) []*abstractions.RequestInformation {
 	t.Helper()
-	at := func() map[string]string { return map[string]string{"baseurl": base} }
+	at := func() map[string]string { return map[string]string{"baseurl": s.URL + "/v1.0"} }
 	fields := []string{"accountEnabled", "createdDateTime", "department", "displayName", "employeeOrgData", "extension_0123_card", "mail", "manager", "userPrincipalName", "userType"}
 	plain := append([]string{"id"}, slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == "manager" })...)
-	users, groups := graphusers.NewUsersRequestBuilderInternal(at(), nil), graphgroups.NewGroupsRequestBuilderInternal(at(), nil)
+	sdk := adapter(t, s)
+	users, groups := graphusers.NewUsersRequestBuilderInternal(at(), sdk), graphgroups.NewGroupsRequestBuilderInternal(at(), sdk)
 	filter, top, one, count := "id in ('"+strings.Join(ids, "','")+"')", int32(100), int32(1), true
 	eventual := abstractions.NewRequestHeaders()
 	eventual.Add("ConsistencyLevel", "eventual")
@@ -103,7 +104,7 @@ func builders(t *testing.T, base string, ids []string) []*abstractions.RequestIn
 		must(groups.Delta().ToGetRequestInformation(t.Context(), &graphgroups.DeltaRequestBuilderGetRequestConfiguration{
 			QueryParameters: &graphgroups.DeltaRequestBuilderGetQueryParameters{Select: []string{"description", "displayName", "mail", "members"}}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{
-			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Filter: &filter, Select: []string{"id", "userPrincipalName", "userType"}, Top: &top}})),
+			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Filter: &filter, Select: []string{"id", "accountEnabled", "userPrincipalName", "userType"}, Top: &top}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{Headers: eventual,
 			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Count: &count, Select: plain, Top: &one}})),
 		must(groups.ToGetRequestInformation(t.Context(), &graphgroups.GroupsRequestBuilderGetRequestConfiguration{Headers: eventual,
@@ -111,12 +112,12 @@ func builders(t *testing.T, base string, ids []string) []*abstractions.RequestIn
 	}
 }
 
-func follow(t *testing.T, url string, r graphtest.Request) *abstractions.RequestInformation {
-	link := url + r.Path + "?" + r.Query.Encode()
+func follow(t *testing.T, s *graphtest.Server, r graphtest.Request) *abstractions.RequestInformation {
+	link := s.URL + r.Path + "?" + r.Query.Encode()
 	if strings.HasPrefix(r.Path, "/v1.0/groups") {
-		return must(graphgroups.NewDeltaRequestBuilder(link, nil).ToGetRequestInformation(t.Context(), nil))
+		return must(graphgroups.NewDeltaRequestBuilder(link, adapter(t, s)).ToGetRequestInformation(t.Context(), nil))
 	}
-	return must(graphusers.NewDeltaRequestBuilder(link, nil).ToGetRequestInformation(t.Context(), nil))
+	return must(graphusers.NewDeltaRequestBuilder(link, adapter(t, s)).ToGetRequestInformation(t.Context(), nil))
 }
 
 // line writes a request as the service sees it.
@@ -233,4 +234,3 @@ func adapter(t *testing.T, s *graphtest.Server) abstractions.RequestAdapter {
 	a.SetBaseUrl(s.URL + "/v1.0")
 	return a
 }
-
