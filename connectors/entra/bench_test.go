@@ -77,32 +77,56 @@ func (p *process) open(b *testing.B) *connector {
 	return c.(*connector)
 }
 
-// BenchmarkRead reads 100,000 users of 20 properties, 200 a page, by the connector.
+// BenchmarkRead reads 100,000 users of 20 properties, 200 a page, by the connector, and in turn by what it is compared with:
+// net/http, and encoding/json into json.RawMessage.
 func BenchmarkRead(b *testing.B) {
 	p := start(b, 100_000)
 	c := p.open(b)
-	read(b, c, nil) // the emulator's answers are made once
-	users := measure(b, func() int { return read(b, c, nil).users })
-	b.Logf("%d users", users)
+	read(b, c, nil, nothing) // the emulator's answers are made once
+	token, err := c.credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{p.cfg.cloud().scope()}, EnableCAE: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	transport, err := newTransport("", p.cfg.CAFile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	link := p.cfg.GraphURL + "/v1.0/users/delta?$select=" + strings.Join(c.wanted.properties, ",")
+	var ours, plain meter
+	for b.Loop() {
+		ours.measure(func() int { return read(b, c, nil, nothing).users })
+		plain.measure(func() int { return readPlain(b, &http.Client{Transport: transport}, link, token.Token) })
+	}
+	b.ReportMetric(float64(ours.users)/ours.wall.Seconds(), "users/s")
+	b.ReportMetric(float64(plain.users)/plain.wall.Seconds(), "plain-users/s")
+	b.ReportMetric(plain.wall.Seconds()/ours.wall.Seconds(), "of-plain")
+	b.ReportMetric(plain.cpu.Seconds()/ours.cpu.Seconds(), "of-plain-cpu")
+	b.ReportMetric(float64(ours.mallocs)/float64(ours.users), "allocs/user")
 }
 
-// BenchmarkPlain is what Read is compared with: net/http, and encoding/json into json.RawMessage.
-func BenchmarkPlain(b *testing.B) {
-	p := start(b, 100_000)
-	c := p.open(b)
-	read(b, c, nil)
-	plain := func() int {
-		token, err := c.credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{p.cfg.cloud().scope()}, EnableCAE: true})
-		if err != nil {
-			b.Fatal(err)
-		}
-		transport, err := newTransport("", p.cfg.CAFile)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return readPlain(b, &http.Client{Transport: transport}, p.cfg.GraphURL+"/v1.0/users/delta?$select="+strings.Join(c.wanted.properties, ","), token.Token)
-	}
-	measure(b, plain)
+// meter adds up what reads cost this process.
+type meter struct {
+	users     int
+	wall, cpu time.Duration
+	mallocs   uint64
+}
+
+func (m *meter) measure(f func() int) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	cpu, began := used(), time.Now()
+	m.users += f()
+	m.wall += time.Since(began)
+	m.cpu += used() - cpu
+	runtime.ReadMemStats(&after)
+	m.mallocs += after.Mallocs - before.Mallocs
+}
+
+// used is the processor time of this process so far.
+func used() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func readPlain(b *testing.B, client *http.Client, link, token string) (users int) {
@@ -130,37 +154,18 @@ func readPlain(b *testing.B, client *http.Client, link, token string) (users int
 	return users
 }
 
-// measure runs f for every iteration and reports users a second and allocations a user.
-func measure(b *testing.B, f func() int) int {
-	var before, after runtime.MemStats
-	users := 0
-	runtime.ReadMemStats(&before)
-	b.ResetTimer()
-	for b.Loop() {
-		users += f()
-	}
-	elapsed := b.Elapsed()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(users)/elapsed.Seconds(), "users/s")
-	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(users), "allocs/user")
-	return users
-}
-
 type total struct {
 	users   int
 	outcome connectors.Outcome
-	heap    uint64 // the most that was in use
 }
 
-func read(b *testing.B, c *connector, since connectors.Checkpoint) total {
-	var t total
-	var m runtime.MemStats
+func nothing(int) {}
+
+// read makes a pass; each is called after every user.
+func read(b *testing.B, c *connector, since connectors.Checkpoint, each func(n int)) (t total) {
 	o, err := c.Read(context.Background(), since, func(connectors.Record) error {
-		if t.users++; t.users%20_000 == 0 {
-			runtime.GC()
-			runtime.ReadMemStats(&m)
-			t.heap = max(t.heap, m.HeapAlloc)
-		}
+		t.users++
+		each(t.users)
 		return nil
 	})
 	if err != nil {
@@ -174,11 +179,11 @@ func read(b *testing.B, c *connector, since connectors.Checkpoint) total {
 func BenchmarkNothingChanged(b *testing.B) {
 	p := start(b, 10_000)
 	c := p.open(b)
-	next := read(b, c, nil).outcome.Next
+	next := read(b, c, nil, nothing).outcome.Next
 	var own time.Duration
 	for b.Loop() {
 		began := time.Now()
-		o := read(b, c, next).outcome
+		o := read(b, c, next, nothing).outcome
 		own += time.Since(began) - o.Wire
 		if next = o.Next; o.Pages != 1 {
 			b.Fatalf("%d requests", o.Pages)
@@ -192,9 +197,16 @@ func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{50_000, 500_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			c := start(b, n).open(b)
+			var m runtime.MemStats
 			var most uint64
 			for b.Loop() {
-				most = max(most, read(b, c, nil).heap)
+				read(b, c, nil, func(n int) {
+					if n%20_000 == 0 {
+						runtime.GC()
+						runtime.ReadMemStats(&m)
+						most = max(most, m.HeapAlloc)
+					}
+				})
 			}
 			b.ReportMetric(float64(most)/(1<<20), "MiB")
 		})

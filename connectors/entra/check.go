@@ -3,7 +3,9 @@ package entra
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -36,14 +38,22 @@ func (c *connector) Check(ctx context.Context) ([]string, error) {
 			lines = append(lines, fmt.Sprintf("the selected groups have %d members", len(chosen.users)))
 		}
 	}
+	return append(lines, c.expiryLines(ctx)...), nil
+}
+
+func (c *connector) expiryLines(ctx context.Context) (lines []string) {
 	ends, err := c.credentialEnds(ctx)
-	if err != nil {
+	var f *failure
+	switch {
+	case errors.As(err, &f) && f.status == http.StatusForbidden:
 		lines = append(lines, "when the client secret expires cannot be seen without Application.Read.All")
+	case err != nil:
+		lines = append(lines, "when the credential expires could not be found out: "+err.Error())
 	}
 	for _, e := range ends {
 		lines = append(lines, e.sentence(c.now()))
 	}
-	return lines, nil
+	return lines
 }
 
 // count asks for one object with all properties that a run asks for, and how many there are.

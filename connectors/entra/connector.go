@@ -115,7 +115,7 @@ func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
 			return err
 		}
 		guest := r.guest
-		if rec.Partial && !r.mentioned("accountEnabled") {
+		if rec.Partial && !r.mentioned(r.known.enabled) {
 			if guest, err = p.complete(ctx, &rec); err != nil {
 				return &emitError{err}
 			}
@@ -171,5 +171,5 @@ func (p *pass) outcome() connectors.Outcome {
 
 // guest says whether somebody is one (rule E2).
 func guest(userType, upn string) bool {
-	return strings.EqualFold(userType, "Guest") || strings.Contains(strings.ToUpper(upn), "#EXT#")
+	return strings.EqualFold(userType, "Guest") || strings.Contains(upn, "#") && strings.Contains(strings.ToUpper(upn), "#EXT#")
 }

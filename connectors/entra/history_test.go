@@ -158,23 +158,23 @@ func (h *history) compare(t *testing.T, m memory) {
 			t.Fatalf("user %s is not known", id)
 		}
 		for _, name := range []string{"userPrincipalName", "displayName", "mail", "department", "businessPhones"} {
-			if got, want := known(r, name), told(h.d.Value(id, name)); got != want {
+			if got, want := valueOrEmpty(r, name), told(h.d.Value(id, name)); got != want {
 				t.Fatalf("%s of %s is %q, want %q", name, id, got, want)
 			}
 		}
 		division, _ := h.d.Value(id, "employeeOrgData").(map[string]any)
-		if got, want := known(r, "employeeOrgData.division"), told(division["division"]); got != want {
+		if got, want := valueOrEmpty(r, "employeeOrgData.division"), told(division["division"]); got != want {
 			t.Fatalf("division of %s is %q, want %q", id, got, want)
 		}
 		// A manager who was deleted is not reported: he goes with his own record.
-		if got, want := known(r, "manager"), h.d.Manager(id); got != want && (want != "" || slices.Contains(h.living, got)) {
+		if got, want := valueOrEmpty(r, "manager"), h.d.Manager(id); got != want && (want != "" || slices.Contains(h.living, got)) {
 			t.Fatalf("manager of %s is %q, want %q", id, got, want)
 		}
 	}
 }
 
-// known is an attribute's value; of somebody who came back, what was never set is not listed.
-func known(r connectors.Record, name string) string {
+// valueOrEmpty is an attribute's value; of somebody who came back, what was never set is not listed.
+func valueOrEmpty(r connectors.Record, name string) string {
 	if v := values(r, name); v != "-" {
 		return v
 	}

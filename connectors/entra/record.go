@@ -2,6 +2,7 @@ package entra
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type reader struct {
 	order []int          // the slots by name
 	index map[string]int // by path as Graph spells it
 	fold  map[string]int // by path in lower case
+	known known
 
 	// The present object.
 	object  int // its number: a slot that carries it was mentioned
@@ -54,6 +56,12 @@ type slot struct {
 	start, end int
 }
 
+// known are the slots that mean something to the connector, and of the two derived ones -1 where nobody asked for them.
+type known struct {
+	enabled, created, display, upn, userType, samName, domain int
+	upnPrefix, onPremises                                     int
+}
+
 // value is a text: a part of the page, or decoded where it does not stand there as it is.
 type value struct {
 	from, to int
@@ -70,6 +78,12 @@ func newReader(kind connectors.Kind, attributes []string) *reader {
 	r := &reader{kind: kind, index: map[string]int{}, fold: map[string]int{}}
 	for _, name := range attributes {
 		r.slots[r.add(name)].asked = true
+	}
+	r.known = known{
+		enabled: r.ensure("accountEnabled"), created: r.ensure("createdDateTime"), display: r.ensure("displayName"),
+		upn: r.ensure("userPrincipalName"), userType: r.ensure("userType"),
+		samName: r.ensure("onPremisesSamAccountName"), domain: r.ensure("onPremisesDomainName"),
+		upnPrefix: r.find(upnPrefix), onPremises: r.find(onPremisesName),
 	}
 	return r
 }
@@ -88,20 +102,17 @@ func (r *reader) read(p *page, whole bool) (connectors.Record, error) {
 	if rec.Key == "" {
 		return rec, errors.New("an object without an id")
 	}
-	rec.Name = rec.Key
 	if r.removed {
+		rec.Name = rec.Key
 		return rec, nil
 	}
 	r.derive(text)
 	whole = whole || r.isNew(text)
 	rec.Attributes, rec.Partial = r.collect(text, whole)
-	r.guest = guest(r.first(text, "userType"), r.first(text, "userPrincipalName"))
-	rec.Disabled = r.first(text, "accountEnabled") == "false"
-	for _, name := range []string{"displayName", "userPrincipalName"} {
-		if v := r.first(text, name); v != "" {
-			rec.Name = v
-		}
-	}
+	upn := r.first(text, r.known.upn)
+	r.guest = guest(r.first(text, r.known.userType), upn)
+	rec.Disabled = r.first(text, r.known.enabled) == "false"
+	rec.Name = cmp.Or(upn, r.first(text, r.known.display), rec.Key)
 	return rec, nil
 }
 
@@ -273,6 +284,21 @@ func (r *reader) mention(name string) *slot {
 	return &r.slots[i]
 }
 
+// find returns the slot of a name, -1 when there is none.
+func (r *reader) find(name string) int {
+	if i, ok := r.fold[strings.ToLower(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+func (r *reader) ensure(name string) int {
+	if i := r.find(name); i >= 0 {
+		return i
+	}
+	return r.add(name)
+}
+
 // add makes a slot.
 func (r *reader) add(name string) int {
 	i := len(r.slots)
@@ -302,16 +328,17 @@ func (r *reader) text(body []byte) func(value) string {
 
 // derive fills the attributes that are made of others.
 func (r *reader) derive(text func(value) string) {
-	if i, ok := r.fold[strings.ToLower(upnPrefix)]; ok && r.mentioned("userPrincipalName") {
-		prefix, _, _ := strings.Cut(r.first(text, "userPrincipalName"), "@")
-		r.set(i, prefix)
+	k := r.known
+	if k.upnPrefix >= 0 && r.mentioned(k.upn) {
+		prefix, _, _ := strings.Cut(r.first(text, k.upn), "@")
+		r.set(k.upnPrefix, prefix)
 	}
-	if i, ok := r.fold[strings.ToLower(onPremisesName)]; ok && (r.mentioned("onPremisesSamAccountName") || r.mentioned("onPremisesDomainName")) {
-		user, domain := r.first(text, "onPremisesSamAccountName"), r.first(text, "onPremisesDomainName")
+	if k.onPremises >= 0 && (r.mentioned(k.samName) || r.mentioned(k.domain)) {
+		user, domain := r.first(text, k.samName), r.first(text, k.domain)
 		if user == "" || domain == "" {
-			r.set(i, "")
+			r.set(k.onPremises, "")
 		} else {
-			r.set(i, user+"@"+domain)
+			r.set(k.onPremises, user+"@"+domain)
 		}
 	}
 }
@@ -321,7 +348,7 @@ func (r *reader) isNew(text func(value) string) bool {
 	if r.since.IsZero() {
 		return false
 	}
-	created, err := time.Parse(time.RFC3339, r.first(text, "createdDateTime"))
+	created, err := time.Parse(time.RFC3339, r.first(text, r.known.created))
 	return err == nil && created.After(r.since.Add(clockMargin))
 }
 
@@ -334,19 +361,10 @@ func (r *reader) set(i int, v string) {
 	}
 }
 
-func (r *reader) mentioned(name string) bool {
-	i, ok := r.fold[strings.ToLower(name)]
-	return ok && r.slots[i].object == r.object
-}
+func (r *reader) mentioned(i int) bool { return r.slots[i].object == r.object }
 
-// first returns an attribute's first value, "" when there is none.
-func (r *reader) first(text func(value) string, name string) string {
-	i, ok := r.index[name]
-	if !ok {
-		if i, ok = r.fold[strings.ToLower(name)]; !ok {
-			return ""
-		}
-	}
+// first returns a slot's first value, "" when there is none.
+func (r *reader) first(text func(value) string, i int) string {
 	if s := r.slots[i]; s.object == r.object && s.end > s.start {
 		return text(r.values[s.start])
 	}
