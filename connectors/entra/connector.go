@@ -107,37 +107,28 @@ func (p *pass) round(ctx context.Context, set, since string, fields []string, ob
 
 // users returns what emits the users of a page. chosen is who is selected, nil for everybody.
 func (p *pass) users(ctx context.Context, chosen *closure) func(*page) error {
-	r := newReader(connectors.User, p.wanted.attributes)
+	r, again := newReader(connectors.User, p.wanted.attributes), map[string]bool{}
 	r.since = p.from.Date
 	return func(page *page) error {
 		rec, err := r.read(page, p.whole)
-		if err != nil {
+		if err != nil || chosen != nil && !chosen.users[rec.Key] {
 			return err
 		}
 		guest := r.guest
-		if rec.Partial && !r.mentioned(r.known.enabled) {
-			if guest, err = p.complete(ctx, &rec); err != nil {
-				return &emitError{err}
+		if p.inPart(r, rec, again) {
+			found := false
+			if rec, guest, found, err = p.complete(ctx, r, rec); err != nil || !found {
+				return err
 			}
 		}
-		guest = guest && !p.config.Select.Guests
-		switch {
-		case guest && p.whole, chosen != nil && !chosen.users[rec.Key]:
-			return nil
-		case guest: // who became one has left the selection
-			rec = connectors.Record{Key: rec.Key, Kind: rec.Kind, Name: rec.Name, Deleted: true}
+		if guest && !p.config.Select.Guests {
+			if p.whole {
+				return nil
+			}
+			rec = connectors.Record{Key: rec.Key, Kind: rec.Kind, Name: rec.Name, Deleted: true} // who became one has left the selection
 		}
 		return p.give(ctx, rec)
 	}
-}
-
-// complete asks for what a record must not guess, where Graph left it out: whether the account is disabled, and a guest's.
-// Of somebody who is gone by now the next round will tell.
-func (p *pass) complete(ctx context.Context, rec *connectors.Record) (isGuest bool, err error) {
-	err = p.ask(ctx, "users", []string{rec.Key}, func(now connectors.Record, guest bool) {
-		rec.Disabled, rec.Name, isGuest = now.Disabled, now.Name, guest
-	})
-	return isGuest, err
 }
 
 // give emits a record, and stops when nobody wants more.
@@ -147,7 +138,7 @@ func (p *pass) give(ctx context.Context, rec connectors.Record) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return &emitError{err}
+		return &outside{err}
 	}
 	return nil
 }
@@ -167,9 +158,4 @@ func (p *pass) outcome() connectors.Outcome {
 		o.Warnings = append(o.Warnings, fmt.Sprintf("%s is never read: it holds a password", name))
 	}
 	return o
-}
-
-// guest says whether somebody is one (rule E2).
-func guest(userType, upn string) bool {
-	return strings.EqualFold(userType, "Guest") || strings.Contains(upn, "#") && strings.Contains(strings.ToUpper(upn), "#EXT#")
 }

@@ -37,7 +37,9 @@
 // changes, each id with "+" or "-" before it. Group records are emitted when the configuration uses members or memberOf.
 //
 // Graph may tell of an object more than once in a round, so both kinds of passes may emit a user twice, and a full
-// pass may emit a user and then a Deleted record for him: the last record counts.
+// pass may emit a user and then a Deleted record for him: the last record counts. Graph promises only "at least" what has changed: where
+// it tells too little to make a record (not whether the account is enabled, a second part of a user's changes, a part in a
+// first round), the connector asks for the whole user and lays what was told over it.
 //
 // # Errors and waiting
 //
@@ -62,6 +64,10 @@
 // fixed set, and emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is
 // a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before. With
 // [Selection.Later] the connector emits everybody and all groups, incrementally too, and selects nobody.
+//
+// Reading 100,000 users of 20 properties takes 2.1 allocations a user and no more processor time than net/http with
+// encoding/json into json.RawMessage (BenchmarkRead); the heap in use stays below 1 MiB for 50,000 as for 500,000 users
+// (BenchmarkMemory); a round without changes is one request and 0.1 ms of our own (BenchmarkNothingChanged).
 //
 // Records of repeated objects are not held back until the end of the round, because that would hold the whole directory in memory:
 // what is kept per pass is a hash of each link, and the groups where they are read. Guests who become

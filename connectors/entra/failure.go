@@ -151,18 +151,14 @@ var unknownProperty = regexp.MustCompile(`(?i)could not find a property named '(
 
 // expired says whether Graph no longer knows the state that a link's token stands for.
 func (f *failure) expired() bool {
-	if f.signIn {
-		return false
-	}
-	switch code := strings.ToLower(f.code); {
-	case f.status == http.StatusGone:
-		return true
-	case f.status != http.StatusBadRequest:
-		return false
-	default:
-		return code == "syncstatenotfound" || code == "syncstateinvalid" || strings.HasPrefix(code, "resync") ||
-			code == "directory_expiredpagetoken" || code == "directory_invalidpagetoken"
-	}
+	return !f.signIn && (f.status == http.StatusGone || f.status == http.StatusBadRequest && expiryCode(f.code))
+}
+
+// expiryCode knows the codes that ask for a new first round, in whatever case they are written.
+func expiryCode(code string) bool {
+	code = strings.ToLower(code)
+	return code == "syncstatenotfound" || code == "syncstateinvalid" || strings.HasPrefix(code, "resync") ||
+		code == "directory_expiredpagetoken" || code == "directory_invalidpagetoken"
 }
 
 // untrusted says whether the server's certificate was not accepted.

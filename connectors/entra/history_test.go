@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -252,20 +253,92 @@ func TestNewUserInALaterRoundIsWhole(t *testing.T) {
 // say that it is disabled, nor a guest a member.
 func TestWhatGraphLeavesOutIsNotGuessed(t *testing.T) {
 	tn := newTenant(t, graphtest.Options{})
-	ids := fill(tn.Directory, 2)
+	ids := fill(tn.Directory, 4)
 	tn.Directory.Patch(ids[0], graphtest.Properties{"accountEnabled": false})
 	tn.Directory.Patch(ids[1], graphtest.Properties{"userType": "Guest"})
+	tn.Directory.SetManager(ids[0], ids[2])
 	m := memory{}
-	next := tn.read(tn.open("mail"), nil, m).Next
-	for _, id := range ids {
+	next := tn.read(tn.open("mail", "manager"), nil, m).Next
+	for _, id := range ids[:2] {
 		tn.Directory.Patch(id, graphtest.Properties{"mail": "new@example.org"})
 	}
-	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: func(b []byte) []byte {
-		return regexp.MustCompile(`,"(accountEnabled|userType|userPrincipalName)":("[^"]*"|true|false)`).ReplaceAll(b, nil)
-	}})
-	tn.read(tn.open("mail"), next, m)
-	if r := m[ids[0]]; len(m) != 1 || !r.Disabled || values(r, "mail") != "new@example.org" || r.Name != "user00000@example.org" {
+	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: without("accountEnabled", "userType", "userPrincipalName")})
+	tn.read(tn.open("mail", "manager"), next, m)
+	if r := m[ids[0]]; len(m) != 3 || !r.Disabled || values(r, "mail") != "new@example.org" || r.Name != "user00000@example.org" || values(r, "manager") != ids[2] {
 		t.Errorf("known: %+v", m)
+	}
+}
+
+// without takes properties out of a body.
+func without(names ...string) func([]byte) []byte {
+	property := regexp.MustCompile(`,"(` + strings.Join(names, "|") + `)":("[^"]*"|true|false|null)`)
+	return func(b []byte) []byte { return property.ReplaceAll(b, nil) }
+}
+
+// TestFirstRoundThatTellsAPart: a user who changes while he is read may come again with his changes only.
+func TestFirstRoundThatTellsAPart(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	ids := fill(tn.Directory, 3)
+	tn.Directory.SetManager(ids[0], ids[1])
+	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: func(b []byte) []byte {
+		return append(bytes.TrimSuffix(b, []byte(`]}`)), `,{"id":"`+ids[0]+`","department":"IT"}]}`...)
+	}})
+	plain, m := memory{}, memory{}
+	tn.read(tn.open("department", "mail", "manager"), nil, m)
+	tn.ClearFaults()
+	tn.read(tn.open("department", "mail", "manager"), nil, plain)
+	r := m[ids[0]]
+	if values(r, "department") != "IT" || values(r, "mail") != "user00000@example.org" || values(r, "manager") != ids[1] || r.Disabled || r.Partial {
+		t.Errorf("record %+v", r)
+	}
+	if delete(m, ids[0]); len(m) != 2 || !reflect.DeepEqual(m[ids[1]], plain[ids[1]]) {
+		t.Errorf("the others %+v", m)
+	}
+}
+
+// TestChangesInParts: of several records of one user in a pass only the last counts, so it must hold them all.
+func TestChangesInParts(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	ids := fill(tn.Directory, 2)
+	m := memory{}
+	next := tn.read(tn.open("department", "mail", "jobTitle", "manager"), nil, m).Next
+	tn.Directory.SetManager(ids[0], ids[1])
+	tn.Directory.Patch(ids[0], graphtest.Properties{"mail": nil, "jobTitle": "stale on another replica"})
+	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: func(b []byte) []byte {
+		at := bytes.Index(b, []byte(`"value":[`)) + len(`"value":[`)
+		return append(b[:at:at], `{"id":"`+ids[0]+`","accountEnabled":true,"manager@delta":[{"id":"`+ids[1]+`"}]},{"id":"`+ids[0]+`","accountEnabled":false,"jobTitle":"Clerk"}]}`...)
+	}})
+	last := memory{}
+	_, err := tn.open("department", "mail", "jobTitle", "manager").Read(t.Context(), next, func(r connectors.Record) error {
+		delete(last, r.Key) // nothing is merged: only the last record counts
+		if err := m.take(r); err != nil {
+			return err
+		}
+		return last.take(r)
+	})
+	r := last[ids[0]]
+	if err != nil || r.Partial || values(r, "manager") != ids[1] || values(r, "mail") != "empty" || values(r, "jobTitle") != "Clerk" || values(r, "department") == "-" || !r.Disabled {
+		t.Errorf("last record %+v, error %v", r, err)
+	}
+}
+
+func TestUserWhoIsGoneByNowIsLeftToTheNextRound(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	ids := fill(tn.Directory, 2)
+	m := memory{}
+	next := tn.read(tn.open("mail"), nil, m).Next
+	tn.Directory.Patch(ids[0], graphtest.Properties{"mail": "new@example.org"})
+	f := &graphtest.Fault{Path: "/users/delta", Times: 1, Edit: func(b []byte) []byte {
+		tn.Directory.Delete(ids[0])
+		return without("accountEnabled")(b)
+	}}
+	tn.Inject(f)
+	next = tn.read(tn.open("mail"), next, m).Next
+	if len(m) != 2 || values(m[ids[0]], "mail") == "new@example.org" {
+		t.Errorf("known: %+v", m)
+	}
+	if tn.read(tn.open("mail"), next, m); len(m) != 1 {
+		t.Errorf("the next round did not tell")
 	}
 }
 

@@ -22,8 +22,7 @@ func newPage() *page { return &page{decoder: jsontext.NewDecoder(bytes.NewReader
 // walk calls object for every object of the answer's "value", with the decoder before it, and keeps the links.
 // object must read exactly one value.
 func (p *page) walk(body []byte, object func(*page) error) error {
-	p.body, p.next, p.delta, p.objects = body, "", "", 0
-	p.decoder.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	p.load(body)
 	seen := false
 	err := p.members(func(name []byte) error {
 		switch string(name) {
@@ -47,6 +46,12 @@ func (p *page) walk(body []byte, object func(*page) error) error {
 		return errors.New("the answer goes on after its end")
 	}
 	return nil
+}
+
+// load puts the decoder at the beginning of a body.
+func (p *page) load(body []byte) {
+	p.body, p.next, p.delta, p.objects = body, "", "", 0
+	p.decoder.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
 // members calls f for every name of the object that follows; f reads the value.

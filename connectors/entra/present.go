@@ -56,18 +56,9 @@ func (c *connector) closure(ctx context.Context) (*closure, error) {
 
 // lookUp marks those of the ids that exist and are wanted.
 func (c *connector) lookUp(ctx context.Context, set string, ids []string, present map[string]bool, selected func(string) bool) error {
-	return c.ask(ctx, set, ids, func(rec connectors.Record, guest bool) {
-		if selected(rec.Key) && (c.config.Select.Guests || !guest) {
-			present[rec.Key] = true
-		}
-	})
-}
-
-// ask calls each for those of the ids that exist, with what decides whether they belong.
-func (c *connector) ask(ctx context.Context, set string, ids []string, each func(rec connectors.Record, guest bool)) error {
 	fields, kind := "id", connectors.Group
 	if set == "users" {
-		fields, kind = "id,accountEnabled,userPrincipalName,userType", connectors.User
+		fields, kind = "id,userPrincipalName,userType", connectors.User
 	}
 	reader, p := newReader(kind, nil), newPage()
 	for chunk := range slices.Chunk(ids, inFilter) {
@@ -79,8 +70,8 @@ func (c *connector) ask(ctx context.Context, set string, ids []string, each func
 		}
 		err = p.walk(body, func(p *page) error {
 			rec, err := reader.read(p, true)
-			if err == nil {
-				each(rec, reader.guest)
+			if err == nil && selected(rec.Key) && (c.config.Select.Guests || !reader.guest) {
+				present[rec.Key] = true
 			}
 			return err
 		})

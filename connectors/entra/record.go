@@ -39,11 +39,12 @@ type reader struct {
 	path    []byte
 	id      value
 	removed bool
-	guest   bool
 	links   []linked
 	values  []value
 
 	// The present record.
+	userType   string
+	guest      bool
 	strings    []string
 	attributes []connectors.Attribute
 }
@@ -68,7 +69,7 @@ type value struct {
 	decoded  string
 }
 
-// linked is an entry of members@delta or manager@delta.
+// linked is a member or manager.
 type linked struct {
 	id      string
 	removed bool
@@ -110,7 +111,8 @@ func (r *reader) read(p *page, whole bool) (connectors.Record, error) {
 	whole = whole || r.isNew(text)
 	rec.Attributes, rec.Partial = r.collect(text, whole)
 	upn := r.first(text, r.known.upn)
-	r.guest = guest(r.first(text, r.known.userType), upn)
+	r.userType = r.first(text, r.known.userType)
+	r.guest = guest(r.userType, upn)
 	rec.Disabled = r.first(text, r.known.enabled) == "false"
 	rec.Name = cmp.Or(upn, r.first(text, r.known.display), rec.Key)
 	return rec, nil
@@ -124,7 +126,7 @@ func (r *reader) members(p *page) error {
 		if !plain7(name) {
 			name = []byte(unquote(quoted))
 		}
-		if at := bytes.IndexByte(name, '@'); at >= 0 || depth == 0 && string(name) == "id" {
+		if bytes.IndexByte(name, '@') >= 0 || depth == 0 && (string(name) == "id" || string(name) == "manager") {
 			return r.annotation(p, string(name), depth)
 		}
 		if depth > 0 {
@@ -137,7 +139,7 @@ func (r *reader) members(p *page) error {
 	})
 }
 
-// annotation reads what is no attribute: the id, the removal, changed links and what OData says of itself.
+// annotation reads what is no plain attribute: the id, the removal, links and what OData says of itself.
 func (r *reader) annotation(p *page, name string, depth int) error {
 	switch {
 	case depth > 0:
@@ -153,32 +155,39 @@ func (r *reader) annotation(p *page, name string, depth int) error {
 	case name == "members@delta":
 		return r.readLinks(p)
 	case name == "manager@delta":
-		if err := r.readLinks(p); err != nil {
-			return err
-		}
+		err := r.readLinks(p)
 		r.manager()
-		return nil
+		return err
+	case name == "manager": // expanded: the object itself, or null
+		err := r.readLink(p)
+		r.manager()
+		return err
 	}
 	return p.decoder.SkipValue()
 }
 
 func (r *reader) readLinks(p *page) error {
 	r.links = r.links[:0]
-	return p.elements(func() error {
-		var l linked
-		err := p.members(func(name []byte) (err error) {
-			switch string(name) {
-			case `"id"`:
-				l.id, err = p.text()
-				return err
-			case `"@removed"`:
-				l.removed = true
-			}
-			return p.decoder.SkipValue()
-		})
-		r.links = append(r.links, l)
-		return err
+	return p.elements(func() error { return r.readLink(p) })
+}
+
+func (r *reader) readLink(p *page) error {
+	if p.decoder.PeekKind() == 'n' {
+		return p.decoder.SkipValue()
+	}
+	var l linked
+	err := p.members(func(name []byte) (err error) {
+		switch string(name) {
+		case `"id"`:
+			l.id, err = p.text()
+			return err
+		case `"@removed"`:
+			l.removed = true
+		}
+		return p.decoder.SkipValue()
 	})
+	r.links = append(r.links, l)
+	return err
 }
 
 // manager makes an attribute of manager@delta: the manager that was not removed.

@@ -98,7 +98,7 @@ func (r *round) explain(err error) error {
 
 // broken says that a page could not be read, or passes on what the receiver of the records said.
 func (r *round) broken(err error) error {
-	if e, ok := errors.AsType[*emitError](err); ok {
+	if e, ok := errors.AsType[*outside](err); ok {
 		return e.error
 	}
 	return r.incomplete(clean(err.Error()))
@@ -108,10 +108,10 @@ func (r *round) incomplete(why string) error {
 	return connectors.Hint(fmt.Errorf("%w: page %d of %s: %s", connectors.ErrIncomplete, r.pages, r.set, why), "Try again later; nothing was changed.")
 }
 
-// emitError is an error that is not the page's: of whoever takes the records, or of another question.
-type emitError struct{ error }
+// outside is an error that is not the page's: of whoever takes the records, or of another question to Graph.
+type outside struct{ error }
 
-func (e *emitError) Unwrap() error { return e.error }
+func (e *outside) Unwrap() error { return e.error }
 
 var permissions = map[string]string{"users": "User.Read.All", "groups": "Group.Read.All"}
 

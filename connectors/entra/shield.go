@@ -2,6 +2,7 @@ package entra
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -67,15 +68,19 @@ func replace(resp *http.Response, code, message string) {
 	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 }
 
-// readError finds code and message in an error's body, in any of the forms in which they come.
+// errorBody is an error's body in any of the forms in which they come.
+type errorBody struct {
+	Error            json.RawMessage `json:"error"`
+	Code             any             `json:"code"`
+	Message          any             `json:"message"`
+	ErrorDescription any             `json:"error_description"`
+	InnerError       json.RawMessage `json:"innerError"` // also "innererror"
+}
+
+// readError finds code and message in an error's body.
 func readError(resp *http.Response, kind string) (code, message string) {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	var body struct {
-		Error            json.RawMessage `json:"error"`
-		Code             any             `json:"code"`
-		Message          any             `json:"message"`
-		ErrorDescription any             `json:"error_description"`
-	}
+	var body errorBody
 	if json.Unmarshal(raw, &body) != nil {
 		return "http" + strconv.Itoa(resp.StatusCode), fmt.Sprintf("an error page of type %q that is not Graph's", clean(kind))
 	}
@@ -83,17 +88,23 @@ func readError(resp *http.Response, kind string) (code, message string) {
 	if json.Unmarshal(body.Error, &inner) != nil {
 		_ = json.Unmarshal(body.Error, &inner.Code) // "error": "invalid_request"
 	}
-	code, message = text(inner.Code), text(inner.Message)
-	if message == "" {
-		message = text(body.ErrorDescription)
-	}
-	if code == "" {
-		code = "http" + strconv.Itoa(resp.StatusCode)
-	}
-	if message == "" {
-		message = http.StatusText(resp.StatusCode)
-	}
+	code = cmp.Or(inner.expiry(), text(inner.Code), "http"+strconv.Itoa(resp.StatusCode))
+	message = cmp.Or(text(inner.Message), text(body.ErrorDescription), http.StatusText(resp.StatusCode))
 	return code, message
+}
+
+// expiry returns the code that says that a token is too old, where one stands further inside than the general one.
+func (e errorBody) expiry() string {
+	for range 8 {
+		if code := text(e.Code); expiryCode(code) {
+			return code
+		}
+		inside := e.InnerError
+		if e = (errorBody{}); json.Unmarshal(inside, &e) != nil {
+			break
+		}
+	}
+	return ""
 }
 
 func text(v any) string {

@@ -3,6 +3,7 @@
 package graphmodels
 
 import (
+	"bytes"
 	"encoding/pem"
 	"net/http"
 	"os"
@@ -53,6 +54,11 @@ func TestRequestsAreTheBuilders(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := s.Directory.Users()[:2]
+	s.Directory.Patch(ids[0], graphtest.Properties{"mail": "new@example.org"})
+	s.Inject(&graphtest.Fault{Path: "/users/delta", Times: 1, Edit: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`"accountEnabled":true,`), nil) }})
+	if _, err = c.Read(t.Context(), o.Next, func(connectors.Record) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	if _, err = c.Present(t.Context(), ids); err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +110,11 @@ func builders(t *testing.T, s *graphtest.Server, ids []string) []*abstractions.R
 		must(groups.Delta().ToGetRequestInformation(t.Context(), &graphgroups.DeltaRequestBuilderGetRequestConfiguration{
 			QueryParameters: &graphgroups.DeltaRequestBuilderGetQueryParameters{Select: []string{"description", "displayName", "mail", "members"}}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{
-			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Filter: &filter, Select: []string{"id", "accountEnabled", "userPrincipalName", "userType"}, Top: &top}})),
+			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Filter: &filter, Select: []string{"id", "userPrincipalName", "userType"}, Top: &top}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{Headers: eventual,
 			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Count: &count, Select: plain, Top: &one}})),
+		must(users.ByUserId(ids[0]).ToGetRequestInformation(t.Context(), &graphusers.UserItemRequestBuilderGetRequestConfiguration{
+			QueryParameters: &graphusers.UserItemRequestBuilderGetQueryParameters{Select: plain, Expand: []string{"manager($select=id)"}}})),
 		must(groups.ToGetRequestInformation(t.Context(), &graphgroups.GroupsRequestBuilderGetRequestConfiguration{Headers: eventual,
 			QueryParameters: &graphgroups.GroupsRequestBuilderGetQueryParameters{Count: &count, Select: []string{"id"}, Top: &one}})),
 	}

@@ -51,6 +51,32 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind string) {
 	writeJSON(w, http.StatusOK, fmt.Appendf(nil, `{"@odata.context":"%s/v1.0/$metadata#%s",%s"value":[%s]}`, s.URL, kind, total, b.Bytes()))
 }
 
+// single answers GET /users/{id}, with $select and $expand=manager.
+func (s *Server) single(w http.ResponseWriter, r *http.Request) {
+	selected, fail := s.selection(users, r.URL.Query().Get("$select"))
+	if fail != nil {
+		fail.write(w)
+		return
+	}
+	d := s.Directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.objects[r.PathValue("id")]
+	if o == nil || o.kind != users || o.state != living {
+		(&failure{status: http.StatusNotFound, code: "Request_ResourceNotFound", message: "Resource '" + r.PathValue("id") + "' does not exist or one of its queried reference-property objects are not present."}).write(w)
+		return
+	}
+	b := o.whole(selected)
+	if strings.HasPrefix(r.URL.Query().Get("$expand"), "manager") {
+		for _, l := range o.linksOf("manager").order {
+			if m := d.objects[l.id]; !l.removed && m.state == living {
+				b = fmt.Appendf(b[:len(b)-1], `,"manager":{"@odata.type":"#microsoft.graph.user","id":"%s"}}`, l.id)
+			}
+		}
+	}
+	writeJSON(w, http.StatusOK, b)
+}
+
 // applications answers GET /applications?$filter=appId eq '…' with the app's credentials, without the secret.
 func (s *Server) applications(w http.ResponseWriter, r *http.Request) {
 	id := strings.Trim(strings.TrimPrefix(r.URL.Query().Get("$filter"), "appId eq "), "'")

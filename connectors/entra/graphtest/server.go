@@ -192,6 +192,7 @@ func (s *Server) handler() http.Handler {
 		}
 		graph.HandleFunc("GET /v1.0/"+kind, func(w http.ResponseWriter, r *http.Request) { s.list(w, r, kind) })
 	}
+	graph.HandleFunc("GET /v1.0/users/{id}", s.single)
 	graph.HandleFunc("GET /v1.0/applications", s.applications)
 	graph.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		(&failure{status: http.StatusBadRequest, code: "BadRequest", message: "Resource not found for the segment."}).write(w)
