@@ -14,8 +14,8 @@ import (
 )
 
 // inPart says whether Graph told too little of a user to make a record of it: in a first round less than its
-// standard representation, in a later one not whether the account is disabled, or a second part of the same user's changes, of
-// which only the last would count. again are the users of whom this round told a part already.
+// standard representation, in a later one not whether the account is disabled, or nothing of what a user who is perhaps new
+// never had, or a second part of the same user's changes, of which only the last would count. again are the users of whom this round told before.
 //
 // Every user has a name and is enabled or not, so a representation without either is not the standard one.
 func (p *pass) inPart(r *reader, rec connectors.Record, again map[string]bool) bool {
@@ -24,12 +24,12 @@ func (p *pass) inPart(r *reader, rec connectors.Record, again map[string]bool) b
 		return false
 	case !r.mentioned(r.known.enabled), p.whole && !r.mentioned(r.known.upn):
 		return true
-	case !rec.Partial:
+	case p.whole:
 		return false
 	}
 	before := again[rec.Key]
 	again[rec.Key] = true
-	return before
+	return rec.Partial && (before || r.unclear)
 }
 
 // complete asks Graph for the whole user, and lays what the round said over it: the answer may come from a replica that is

@@ -54,7 +54,7 @@ type pass struct {
 func (p *pass) full(ctx context.Context) error {
 	var chosen *closure
 	if p.config.walks() || p.wanted.groups {
-		g := newGroups(true)
+		g := newGroups(true, time.Time{})
 		link, err := p.round(ctx, "groups", "", groupSelect, g.take)
 		if err != nil {
 			return err
@@ -83,7 +83,7 @@ func (p *pass) incremental(ctx context.Context, since connectors.Checkpoint) err
 	}
 	p.warnings = p.from.alarm(p.now())
 	if p.wanted.groups {
-		g := newGroups(false)
+		g := newGroups(false, p.from.Date)
 		if p.next.Groups, err = p.round(ctx, "groups", p.from.Groups, groupSelect, g.take); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/connectors"
 )
@@ -23,13 +24,18 @@ type group struct {
 	record connectors.Record
 	// members tells of each mentioned member whether it is one now.
 	members map[string]bool
+	// isNew is true when it was created after the round before: all its members are in this one.
+	isNew bool
 }
 
-func newGroups(whole bool) *groups {
-	return &groups{
-		reader: newReader(connectors.Group, []string{"description", "displayName", "mail"}), whole: whole,
+// newGroups returns no groups yet. since is when the round before ended, zero for a first round.
+func newGroups(whole bool, since time.Time) *groups {
+	g := &groups{
+		reader: newReader(connectors.Group, []string{"createdDateTime", "description", "displayName", "mail"}), whole: whole,
 		byID: map[string]*group{}, ids: map[string]string{},
 	}
+	g.reader.since = since
+	return g
 }
 
 // take reads the next group of a page.
@@ -43,7 +49,7 @@ func (g *groups) take(p *page) error {
 		one = &group{members: map[string]bool{}}
 		g.byID[rec.Key] = one
 	}
-	one.record = rec
+	one.record, one.isNew = rec, one.isNew || g.reader.isNew
 	one.record.Attributes = cloneAttributes(rec.Attributes)
 	for _, l := range g.reader.links {
 		one.members[g.intern(l.id)] = !l.removed
@@ -74,6 +80,7 @@ func (o *group) full(whole bool) connectors.Record {
 	if rec.Deleted {
 		return rec
 	}
+	whole = whole || o.isNew
 	a := connectors.Attribute{Name: "members"}
 	for id, is := range o.members {
 		switch {

@@ -76,6 +76,7 @@ func TestMemoryEqualsDirectory(t *testing.T) {
 	for i, o := range []graphtest.Options{
 		{}, {PageSize: 7}, {PageSize: 7, Repeat: true, Shuffle: true}, {PageSize: 5, EmptyPages: 3, Repeat: true},
 		{PageSize: 9, RemovedInFirstRound: true, Shuffle: true}, {PageSize: 4, Gzip: true, EmptyPages: 2},
+		{PageSize: 8, AtLeast: true, Repeat: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
 			tn := newTenant(t, o)
@@ -339,6 +340,19 @@ func TestUserWhoIsGoneByNowIsLeftToTheNextRound(t *testing.T) {
 	}
 	if tn.read(tn.open("mail"), next, m); len(m) != 1 {
 		t.Errorf("the next round did not tell")
+	}
+}
+
+func TestNewGroupInALaterRoundIsWhole(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	u := fill(tn.Directory, 2)
+	next := tn.read(tn.open("members"), nil, memory{}).Next
+	tn.Advance(time.Minute)
+	g := makeGroup(tn.Directory, "Printing", u...)
+	m := memory{}
+	tn.read(tn.open("members"), next, m)
+	if got := values(m[g], "members"); got != strings.Join(slices.Sorted(slices.Values(u)), "|") || values(m[g], "mail") != "empty" {
+		t.Errorf("record %+v", m[g])
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,7 +47,7 @@ func (c *connector) closure(ctx context.Context) (*closure, error) {
 	if !c.config.walks() {
 		return nil, nil
 	}
-	g := newGroups(true)
+	g := newGroups(true, time.Time{})
 	r := &round{client: c.client, set: "groups", fields: groupSelect}
 	if _, err := r.run(ctx, newPage(), g.take); err != nil {
 		return nil, err

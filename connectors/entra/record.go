@@ -45,6 +45,8 @@ type reader struct {
 	// The present record.
 	userType   string
 	guest      bool
+	isNew      bool
+	unclear    bool // whether it is new
 	strings    []string
 	attributes []connectors.Attribute
 }
@@ -93,7 +95,8 @@ func newReader(kind connectors.Kind, attributes []string) *reader {
 // never set. The record is good until the next call.
 func (r *reader) read(p *page, whole bool) (connectors.Record, error) {
 	r.object++
-	r.path, r.values, r.links, r.id, r.removed, r.guest = r.path[:0], r.values[:0], r.links[:0], value{}, false, false
+	r.userType, r.guest, r.isNew, r.unclear = "", false, false, false
+	r.path, r.values, r.links, r.id, r.removed = r.path[:0], r.values[:0], r.links[:0], value{}, false
 	if err := r.members(p); err != nil {
 		return connectors.Record{}, err
 	}
@@ -108,7 +111,8 @@ func (r *reader) read(p *page, whole bool) (connectors.Record, error) {
 		return rec, nil
 	}
 	r.derive(text)
-	whole = whole || r.isNew(text)
+	r.isNew, r.unclear = r.age(text)
+	whole = whole || r.isNew
 	rec.Attributes, rec.Partial = r.collect(text, whole)
 	upn := r.first(text, r.known.upn)
 	r.userType = r.first(text, r.known.userType)
@@ -352,13 +356,17 @@ func (r *reader) derive(text func(value) string) {
 	}
 }
 
-// isNew says whether the object was created after the round before.
-func (r *reader) isNew(text func(value) string) bool {
+// age says whether the object was created after the round before, or so near its end that nobody can tell.
+func (r *reader) age(text func(value) string) (isNew, unclear bool) {
 	if r.since.IsZero() {
-		return false
+		return false, false
 	}
 	created, err := time.Parse(time.RFC3339, r.first(text, r.known.created))
-	return err == nil && created.After(r.since.Add(clockMargin))
+	if err != nil {
+		return false, false
+	}
+	after := created.Sub(r.since)
+	return after > clockMargin, after.Abs() <= clockMargin
 }
 
 func (r *reader) set(i int, v string) {

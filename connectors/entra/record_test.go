@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -45,7 +46,7 @@ func TestMicrosoftsSamples(t *testing.T) {
 // describePage writes a page's records, a line each.
 func describePage(body []byte, whole, groups bool) (string, error) {
 	var b strings.Builder
-	p, r, g := newPage(), newReader(connectors.User, goldenAttributes), newGroups(whole)
+	p, r, g := newPage(), newReader(connectors.User, goldenAttributes), newGroups(whole, time.Time{})
 	err := p.walk(body, func(p *page) error {
 		if groups {
 			return g.take(p)

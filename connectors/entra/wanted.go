@@ -12,7 +12,7 @@ const (
 )
 
 // groupSelect is what is read of a group.
-var groupSelect = []string{"description", "displayName", "mail", "members"}
+var groupSelect = []string{"createdDateTime", "description", "displayName", "mail", "members"}
 
 // wanted is what is asked of Graph.
 type wanted struct {

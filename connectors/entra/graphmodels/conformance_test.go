@@ -108,7 +108,7 @@ func builders(t *testing.T, s *graphtest.Server, ids []string) []*abstractions.R
 		must(users.Delta().ToGetRequestInformation(t.Context(), &graphusers.DeltaRequestBuilderGetRequestConfiguration{
 			QueryParameters: &graphusers.DeltaRequestBuilderGetQueryParameters{Select: fields}})),
 		must(groups.Delta().ToGetRequestInformation(t.Context(), &graphgroups.DeltaRequestBuilderGetRequestConfiguration{
-			QueryParameters: &graphgroups.DeltaRequestBuilderGetQueryParameters{Select: []string{"description", "displayName", "mail", "members"}}})),
+			QueryParameters: &graphgroups.DeltaRequestBuilderGetQueryParameters{Select: []string{"createdDateTime", "description", "displayName", "mail", "members"}}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{
 			QueryParameters: &graphusers.UsersRequestBuilderGetQueryParameters{Filter: &filter, Select: []string{"id", "userPrincipalName", "userType"}, Top: &top}})),
 		must(users.ToGetRequestInformation(t.Context(), &graphusers.UsersRequestBuilderGetRequestConfiguration{Headers: eventual,

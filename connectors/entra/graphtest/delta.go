@@ -26,7 +26,7 @@ func (s *Server) delta(w http.ResponseWriter, r *http.Request, kind string) {
 		fail.write(w)
 		return
 	}
-	page, next, more := s.page(p, strings.Contains(r.Header.Get("Prefer"), "return=minimal"))
+	page, next, more := s.page(p, s.options.AtLeast || strings.Contains(r.Header.Get("Prefer"), "return=minimal"))
 	name, param := "@odata.deltaLink", "$deltatoken"
 	if more {
 		name, param = "@odata.nextLink", "$skiptoken"

@@ -99,8 +99,11 @@ func (d *Directory) add(kind string, p Properties) string {
 		panic("graphtest: id " + id + " exists")
 	}
 	delete(values, "id")
-	if kind == users {
-		born(values, d.now())
+	if _, given := values["createdDateTime"]; !given {
+		values["createdDateTime"] = d.now().UTC().Format(time.RFC3339)
+	}
+	if _, given := values["accountEnabled"]; !given && kind == users {
+		values["accountEnabled"] = true
 	}
 	o := &object{id: id, kind: kind, values: values, links: map[string]*links{}}
 	d.objects[id] = o
@@ -108,16 +111,6 @@ func (d *Directory) add(kind string, p Properties) string {
 	d.note(o, "")
 	o.born = d.sequence
 	return id
-}
-
-// born gives a new user what every user has.
-func born(values Properties, now time.Time) {
-	every := Properties{"createdDateTime": now.UTC().Format(time.RFC3339), "accountEnabled": true}
-	for name, value := range every {
-		if _, given := values[name]; !given {
-			values[name] = value
-		}
-	}
 }
 
 // Patch sets properties of a living object; nil clears one.

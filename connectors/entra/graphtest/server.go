@@ -28,6 +28,8 @@ type Options struct {
 	EmptyPages int
 	// Repeat gives one object of every page but the last twice, Shuffle disorders each page.
 	Repeat, Shuffle bool
+	// AtLeast tells in later rounds no more than has changed, which is all that Graph promises.
+	AtLeast bool
 	// RemovedInFirstRound reports deleted objects in first rounds too.
 	RemovedInFirstRound bool
 	// Lifetime of the tokens in links; seven days by default.
