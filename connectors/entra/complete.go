@@ -19,17 +19,16 @@ import (
 //
 // Every user has a name and is enabled or not, so a representation without either is not the standard one.
 func (p *pass) inPart(r *reader, rec connectors.Record, again map[string]bool) bool {
-	switch {
-	case rec.Deleted:
+	if rec.Deleted {
 		return false
-	case !r.mentioned(r.known.enabled), p.whole && !r.mentioned(r.known.upn):
-		return true
-	case p.whole:
-		return false
+	}
+	stateless := !r.mentioned(r.known.enabled)
+	if p.whole {
+		return stateless || !r.mentioned(r.known.upn)
 	}
 	before := again[rec.Key]
 	again[rec.Key] = true
-	return rec.Partial && (before || r.unclear)
+	return stateless || rec.Partial && (before || r.unclear)
 }
 
 // complete asks Graph for the whole user, and lays what the round said over it: the answer may come from a replica that is

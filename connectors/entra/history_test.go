@@ -299,6 +299,13 @@ func TestFirstRoundThatTellsAPart(t *testing.T) {
 
 // TestChangesInParts: of several records of one user in a pass only the last counts, so it must hold them all.
 func TestChangesInParts(t *testing.T) {
+	for _, first := range []string{`"accountEnabled":true,`, ``} {
+		changesInParts(t, first)
+	}
+}
+
+func changesInParts(t *testing.T, first string) {
+	t.Helper()
 	tn := newTenant(t, graphtest.Options{})
 	ids := fill(tn.Directory, 2)
 	m := memory{}
@@ -307,7 +314,7 @@ func TestChangesInParts(t *testing.T) {
 	tn.Directory.Patch(ids[0], graphtest.Properties{"mail": nil, "jobTitle": "stale on another replica"})
 	tn.Inject(&graphtest.Fault{Path: "/users/delta", Edit: func(b []byte) []byte {
 		at := bytes.Index(b, []byte(`"value":[`)) + len(`"value":[`)
-		return append(b[:at:at], `{"id":"`+ids[0]+`","accountEnabled":true,"manager@delta":[{"id":"`+ids[1]+`"}]},{"id":"`+ids[0]+`","accountEnabled":false,"jobTitle":"Clerk"}]}`...)
+		return append(b[:at:at], `{"id":"`+ids[0]+`",`+first+`"manager@delta":[{"id":"`+ids[1]+`"}]},{"id":"`+ids[0]+`","accountEnabled":false,"jobTitle":"Clerk"}]}`...)
 	}})
 	last := memory{}
 	_, err := tn.open("department", "mail", "jobTitle", "manager").Read(t.Context(), next, func(r connectors.Record) error {
