@@ -339,6 +339,7 @@ func (c *checker) runs() {
 		if err == nil && r == nil {
 			c.violated("plan of run %d of %s: there is no such run", p.Run, p.Source)
 		}
+		c.failed(c.tx.Plan(p.Source, p.Run, nil, func(_, _ []byte) error { return nil }))
 	}
 }
 

@@ -148,8 +148,10 @@ func padder(arguments string) (func(string) (string, error), error) {
 	if !ok || err != nil || utf8.RuneCountInString(with) != 1 {
 		return nil, fmt.Errorf("it takes a number from 0 to %d and one character, not %q", maxWidth, arguments)
 	}
+	padding := strings.Repeat(with, n[0])
 	return func(s string) (string, error) {
-		return strings.Repeat(with, max(0, n[0]-utf8.RuneCountInString(s))) + s, nil
+		missing := max(0, n[0]-utf8.RuneCountInString(s))
+		return padding[:missing*len(with)] + s, nil
 	}, nil
 }
 

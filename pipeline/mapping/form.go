@@ -128,12 +128,14 @@ func isDotted(s, marks string) bool {
 
 // languageOf returns the base of a BCP 47 tag (U10).
 func languageOf(s string) (string, error) {
-	code := strings.ReplaceAll(s, "_", "-")
-	if _, err := language.Parse(code); err == nil || !strings.Contains(code, "-") {
-		code, _, _ = strings.Cut(code, "-")
-		if base, err := language.ParseBase(code); err == nil && base.String() != "und" {
-			return base.String(), nil
+	code, more, tagged := strings.Cut(strings.ReplaceAll(s, "_", "-"), "-")
+	if tagged {
+		if _, err := language.Parse(code + "-" + more); err != nil {
+			code = ""
 		}
+	}
+	if base, err := language.ParseBase(code); err == nil && base.String() != "und" {
+		return base.String(), nil
 	}
 	return "", errors.New("it is no known language code; left as it was [U10]")
 }

@@ -211,7 +211,7 @@ func (r *rule) applyText(values []string, c *Change) {
 
 // applyList takes all values that come through the rule, each once, sorted.
 func (r *rule) applyList(values []string, c *Change) {
-	list, unmatched := c.List[r.property.List()], ""
+	list, unmatched := make([]string, 0, len(values)), ""
 	for _, raw := range values {
 		value, err := r.refine(raw)
 		switch {
@@ -229,7 +229,9 @@ func (r *rule) applyList(values []string, c *Change) {
 	if len(list) == 0 && r.fallback != "" {
 		list = append(list, r.fallback)
 	}
-	c.List[r.property.List()] = r.form.unique(list)
+	if len(list) > 0 {
+		c.List[r.property.List()] = r.form.unique(list)
+	}
 }
 
 // errUnmatched leaves a value out without a word as long as another one matches (K4).

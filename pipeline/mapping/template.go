@@ -79,18 +79,19 @@ func (t *template) text(value func(slot int) string, paths bool) string {
 	if len(t.parts) == 1 && t.parts[0].literal != "" {
 		return t.parts[0].literal
 	}
-	var b strings.Builder
+	var room [256]byte
+	b := room[:0]
 	for _, p := range t.parts {
 		switch {
 		case p.literal != "":
-			b.WriteString(p.literal)
+			b = append(b, p.literal...)
 		case paths:
-			b.WriteString(escape(value(p.slot)))
+			b = append(b, escape(value(p.slot))...)
 		default:
-			b.WriteString(value(p.slot))
+			b = append(b, value(p.slot)...)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // listed reports whether a record says anything that the template uses.
