@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 		tn.breaks("drip", connectors.ErrIncomplete, &graphtest.Fault{Drip: 50 * time.Millisecond}),
 		tn.breaks("410", connectors.ErrIncomplete, &graphtest.Fault{Status: 410, ContentType: "application/json", Body: `{"error":{"code":"resyncRequired","message":"Resync"}}`}),
 		tn.breaks("syncStateNotFound", connectors.ErrIncomplete, &graphtest.Fault{Status: 400, ContentType: "application/json", Body: `{"error":{"code":"SYNCSTATENOTFOUND","message":""}}`}),
-		tn.breaks("no link", connectors.ErrIncomplete, &graphtest.Fault{Edit: func(b []byte) []byte { return bytes.Replace(b, []byte("@odata."), []byte("@other."), -1) }}),
+		tn.breaks("no link", connectors.ErrIncomplete, &graphtest.Fault{Edit: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("@odata."), []byte("@other.")) }}),
 		tn.breaks("both links", connectors.ErrIncomplete, &graphtest.Fault{Edit: func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`{"@odata.context"`), []byte(`{"@odata.deltaLink":"https://a/b","@odata.context"`), 1)
 		}}),

@@ -242,5 +242,6 @@ func (p *filterParser) extended(name, value string) (filter, error) {
 	if f.bits, err = strconv.ParseInt(value, 10, 64); err != nil {
 		return f, fmt.Errorf("%q is no number", value)
 	}
-	return f, f.named(p.names, name)
+	err = f.named(p.names, name)
+	return f, err
 }

@@ -56,5 +56,6 @@ func (s sealer) open(token string) (place, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, json.Unmarshal(plain, &p)
+	err = json.Unmarshal(plain, &p)
+	return p, err
 }
