@@ -25,7 +25,7 @@ func (db *DB) Check() error {
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	defer func() { _ = b.Rollback() }()
+	defer func() { _ = b.Rollback() }() // nothing was written
 	return (&checker{tx: newTx(b), tallies: map[string]tally{}}).check()
 }
 

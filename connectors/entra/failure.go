@@ -118,33 +118,33 @@ func (f *failure) pause(attempt int) (time.Duration, bool) {
 
 // explain is the failure in the contract's terms. begun is whether Graph had answered before in this pass.
 func (f *failure) explain(begun bool) error {
-	kind, try := f.kind(begun)
+	try, kind := f.kind(begun)
 	return connectors.Hint(fmt.Errorf("%w: %w", kind, f), try)
 }
 
-func (f *failure) kind(begun bool) (error, string) {
+func (f *failure) kind(begun bool) (try string, kind error) {
 	switch {
 	case f.code == "credential":
-		return connectors.ErrDenied, cmp.Or(connectors.HintOf(f.cause), "Try to check the path and that this process may read it.")
+		return cmp.Or(connectors.HintOf(f.cause), "Try to check the path and that this process may read it."), connectors.ErrDenied
 	case f.expired():
-		return connectors.ErrCheckpointExpired, "Try again: a whole run follows by itself."
+		return "Try again: a whole run follows by itself.", connectors.ErrCheckpointExpired
 	case f.signIn && f.status != 0 && f.status < 500 && f.status != http.StatusTooManyRequests:
-		return connectors.ErrDenied, f.signInHint()
+		return f.signInHint(), connectors.ErrDenied
 	case f.untrusted():
-		return connectors.ErrUnreachable, "Try ca_file with the root of the server or of the proxy that answers in its place; check this machine's clock."
+		return "Try ca_file with the root of the server or of the proxy that answers in its place; check this machine's clock.", connectors.ErrUnreachable
 	case f.status == http.StatusUnauthorized:
-		return connectors.ErrDenied, "Try again; if it persists, check that the cloud and the tenant are the application's."
+		return "Try again; if it persists, check that the cloud and the tenant are the application's.", connectors.ErrDenied
 	case f.status == http.StatusForbidden:
-		return connectors.ErrDenied, "Try to grant the application permission and an administrator's consent for it; rollcall check names what is missing."
+		return "Try to grant the application permission and an administrator's consent for it; rollcall check names what is missing.", connectors.ErrDenied
 	case f.status == http.StatusBadRequest && unknownProperty.MatchString(f.message):
 		name := unknownProperty.FindStringSubmatch(f.message)[1]
-		return connectors.ErrScope, fmt.Sprintf("Try to remove %q from the mapping, or correct it: this cloud knows no such property.", name)
+		return fmt.Sprintf("Try to remove %q from the mapping, or correct it: this cloud knows no such property.", name), connectors.ErrScope
 	case f.status >= 400 && f.status < 500 && f.status != http.StatusTooManyRequests && f.status != http.StatusRequestTimeout:
-		return connectors.ErrIncomplete, "Try to find the request in the tenant's sign-in and audit logs by the id in the message."
+		return "Try to find the request in the tenant's sign-in and audit logs by the id in the message.", connectors.ErrIncomplete
 	case begun:
-		return connectors.ErrIncomplete, "Try again later; nothing was changed."
+		return "Try again later; nothing was changed.", connectors.ErrIncomplete
 	}
-	return connectors.ErrUnreachable, "Try: curl the addresses of the cloud from this machine; check proxy and ca_file."
+	return "Try: curl the addresses of the cloud from this machine; check proxy and ca_file.", connectors.ErrUnreachable
 }
 
 var unknownProperty = regexp.MustCompile(`(?i)could not find a property named '([^']{1,200})'`)

@@ -24,11 +24,13 @@ const discoverTimeout = 5 * time.Second
 
 // Discover asks the server at address ("ldaps://ldap.example") what it is, without signing in.
 func Discover(ctx context.Context, address string) (Discovered, error) {
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
 	conn, err := ldap.DialURL(address, ldap.DialWithDialer(&net.Dialer{Timeout: discoverTimeout}))
 	if err != nil {
 		return Discovered{}, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	conn.SetTimeout(discoverTimeout)
 	return discover(conn, address)
