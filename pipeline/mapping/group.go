@@ -37,7 +37,7 @@ func (g *grouping) compile(c Config, n *names) error {
 	for i, given := range c.Groups {
 		r, err := compileGroupRule(given, n)
 		if err != nil {
-			all = append(all, connectors.Hint(fmt.Errorf("groups.rules[%d]: %w", i, err), connectors.HintOf(err)))
+			all = append(all, prefix(fmt.Sprintf("groups.rules[%d]", i), err))
 		}
 		if given.By != "membership" {
 			g.rules = append(g.rules, r)

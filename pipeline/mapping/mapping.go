@@ -84,7 +84,7 @@ func (m *Mapping) compileWhere(texts []string) error {
 	for _, text := range texts {
 		f, err := compileFilter(text, &m.names)
 		if err != nil {
-			all = append(all, fmt.Errorf("where: %w", err))
+			all = append(all, prefix("select.where", err))
 		}
 		m.where = append(m.where, f)
 	}
@@ -194,7 +194,7 @@ func (r *rule) nameless(n *names, v view, c *Change) error {
 	try := "another attribute under mapping: {user_name: …}, or a filter that leaves such entries out"
 	for _, w := range c.Warnings {
 		if w.Property == store.UserName.String() {
-			return connectors.Hint(fmt.Errorf("no user name: %s is %q, and %s", from, w.Value, w.Reason), try)
+			return connectors.Hint(fmt.Errorf("no user name: %s %q: %s", from, w.Value, w.Reason), try)
 		}
 	}
 	if !r.listed(v) {

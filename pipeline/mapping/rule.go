@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -36,12 +37,28 @@ func compileRule(p store.Property, given Rule, c Config, n *names) (rule, error)
 	var err error
 	r.chain, err = compileChain(given.Transform)
 	all = append(all, err, r.compileConstants())
-	for i, err := range all {
-		if err != nil {
-			all[i] = connectors.Hint(fmt.Errorf("%s: %w", p, err), connectors.HintOf(err))
+	return r, prefix(p.String(), all...)
+}
+
+// prefix puts a name before every single mistake and keeps its hint.
+func prefix(name string, mistakes ...error) error {
+	var all []error
+	for _, err := range mistakes {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			all = append(all, prefix(name, many.Unwrap()...))
+		} else if err != nil {
+			all = append(all, hinted(fmt.Errorf("%s: %w", name, err), err))
 		}
 	}
-	return r, errors.Join(all...)
+	return errors.Join(all...)
+}
+
+// hinted gives err the hint of its cause, if it has one.
+func hinted(err, cause error) error {
+	if try := connectors.HintOf(cause); try != "" {
+		return connectors.Hint(err, try)
+	}
+	return err
 }
 
 // compileOrigin reads from where the value comes.
@@ -191,7 +208,7 @@ func (r *rule) applyText(values []string, c *Change) {
 		value, err := r.refine(raw)
 		switch {
 		case err == errUnmatched:
-			unmatched = raw
+			unmatched = cmp.Or(unmatched, raw)
 		case err != nil:
 			refused = true
 			c.warn(r.property, r.show(raw), err)
@@ -216,7 +233,7 @@ func (r *rule) applyList(values []string, c *Change) {
 		value, err := r.refine(raw)
 		switch {
 		case err == errUnmatched:
-			unmatched = raw
+			unmatched = cmp.Or(unmatched, raw)
 		case err != nil:
 			c.warn(r.property, r.show(raw), err)
 		case value != "":
