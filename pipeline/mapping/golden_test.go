@@ -40,7 +40,15 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no examples", err)
 	}
+	ids, err := os.ReadFile("../testdata/RULES")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, file := range files {
+		id, _, _ := strings.Cut(filepath.Base(file), "-")
+		if !slices.Contains(strings.Fields(string(ids)), id) {
+			t.Errorf("%s is named by no rule", file)
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { playFile(t, file) })
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"rollcall/connectors"
 	"rollcall/store"
 )
@@ -120,10 +122,12 @@ func (r *rule) compileConstants() (err error) {
 			return fmt.Errorf("value %q: %w", *r.constant, err)
 		}
 	}
-	if r.fallback != "" {
-		if r.fallback, err = r.form.check(r.fallback); err != nil {
-			return fmt.Errorf("default %q: %w", r.fallback, err)
-		}
+	given := r.fallback
+	if r.fallback, err = clean(given, r.form.breaks()); err == nil && r.fallback != "" {
+		r.fallback, err = r.form.check(r.fallback)
+	}
+	if err != nil {
+		return fmt.Errorf("default %q: %w", given, err)
 	}
 	return nil
 }
@@ -270,6 +274,9 @@ func (r *rule) refine(value string) (string, error) {
 	}
 	if value, err = transform(r.chain, value); err != nil {
 		return "", err
+	}
+	if !isPrintable(value) { // commands can tear or join what Unicode composes
+		value = trim(norm.NFC.String(value))
 	}
 	return r.form.check(value)
 }
