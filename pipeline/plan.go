@@ -29,7 +29,6 @@ type planner struct {
 	source   *store.Source
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
-	batch   []mapping.Change
 	sum     contentSum
 	entries int
 }

@@ -68,7 +68,6 @@ type pass struct {
 	entries    int
 	pages      int
 	references []string
-	wire       time.Duration
 }
 
 // partialEntry is an entry with attributes of which the server gave only the first values.

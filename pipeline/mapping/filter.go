@@ -166,7 +166,8 @@ func (p *filterParser) item() (filter, error) {
 	if last := name[len(name)-1]; strings.IndexByte("><~", last) >= 0 {
 		f.op, name = last, name[:len(name)-1]
 	}
-	return f, errors.Join(f.named(p.names, name), f.valued(value))
+	err := errors.Join(f.named(p.names, name), f.valued(value))
+	return f, err
 }
 
 func (f *filter) named(n *names, name string) error {
@@ -242,5 +243,6 @@ func (p *filterParser) extended(name, value string) (filter, error) {
 	if f.bits, err = strconv.ParseInt(value, 10, 64); err != nil {
 		return f, fmt.Errorf("%q is no number", value)
 	}
-	return f, f.named(p.names, name)
+	err = f.named(p.names, name)
+	return f, err
 }

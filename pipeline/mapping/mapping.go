@@ -115,7 +115,8 @@ func (m *Mapping) Secrets() []string { return slices.Clone(m.secrets) }
 func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 	c := Change{Key: r.Key, Entry: r.Name, Kind: r.Kind, Disabled: r.Disabled}
 	if r.Kind == connectors.Group {
-		return c, m.applyGroup(r, &c)
+		err := m.applyGroup(r, &c)
+		return c, err
 	}
 	v := m.names.read(r, make(view, 0, 32))
 	c.Unselected = !m.selects(v)

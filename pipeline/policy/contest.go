@@ -46,7 +46,9 @@ func (d *desk) claim() wishes {
 		w = make(wishes, len(d.units))
 	}
 	for _, u := range d.units {
-		u.reckon()
+		if len(d.units) > 1 || !u.keepsClaims() {
+			u.reckon()
+		}
 		for _, e := range u.lost {
 			if e.unit != nil {
 				// Who cannot take an entry leaves it where it was, and the other way round.
@@ -83,6 +85,24 @@ func (d *desk) claimRefused(w wishes) {
 	}
 }
 
+// keepsClaims reports whether the user's unique values are surely the same before and after: then nobody
+// needs to know which they are.
+func (u *unit) keepsClaims() bool {
+	if u.old == nil || u.old.Active != u.new.Active {
+		return false
+	}
+	for _, s := range spaces {
+		if s.single && u.old.Text[s.text] != u.new.Text[s.text] {
+			return false
+		}
+		if s.multi && !sameShown(u.old.List[s.list.List()], u.new.List[s.list.List()]) {
+			return false
+		}
+	}
+	return true
+}
+
+// reckon computes what the unit holds, wants and gains.
 func (u *unit) reckon() {
 	u.held, u.wanted, u.gain = nil, nil, nil
 	if u.old != nil {
@@ -161,7 +181,7 @@ func (d *desk) challenge(u *unit, wanting wishes) error {
 		if holder == "" || holder == u.id {
 			continue
 		}
-		other := d.byUser[holder]
+		other := d.unitBy(holder)
 		if other == nil || other.refused || holds(other.wanted, c) {
 			u.refused = true
 			return nil
@@ -174,6 +194,7 @@ func (d *desk) challenge(u *unit, wanting wishes) error {
 // explain gives every unit that lost a contest its reason, in the same words whatever was found first,
 // and turns away who would have to be created and must not be (O1).
 func (d *desk) explain(wanting wishes) error {
+	d.explainIntruders()
 	for _, u := range d.units {
 		if !u.refused && !u.unwanted || u.reason != "" {
 			continue
@@ -202,6 +223,28 @@ func (d *desk) explain(wanting wishes) error {
 	return nil
 }
 
+// explainIntruders gives their reasons to entries that have the name of another entry's user, and to him.
+func (d *desk) explainIntruders() {
+	for _, e := range d.entries {
+		if e.intruder != nil {
+			e.reason = d.stillThere(e.intruder, d.after(e.intruder.rival))
+		}
+	}
+	for _, u := range d.units {
+		if u.intruder != nil {
+			u.reason = u.intruder.reason
+		}
+	}
+}
+
+// after returns what a user is after the run.
+func (d *desk) after(user *store.User) *store.User {
+	if u := d.unitBy(user.ID); u != nil && !u.refused && u.new != nil {
+		return u.new
+	}
+	return user
+}
+
 // explainTogether gives a reason to units that are refused because an entry would go over from one to the
 // other and cannot.
 func (d *desk) explainTogether() {
@@ -227,7 +270,7 @@ func (d *desk) partner(u *unit) *unit {
 	}
 	for _, e := range u.entries {
 		if e.linked != nil && e.linked.ID != u.id {
-			if other := d.byUser[e.linked.ID]; other != nil && other.reason != "" {
+			if other := d.unitBy(e.linked.ID); other != nil && other.reason != "" {
 				return other
 			}
 		}
@@ -239,8 +282,8 @@ func (d *desk) partner(u *unit) *unit {
 func (d *desk) turnAway(u *unit, wanting wishes) error {
 	u.refused = true
 	u.action, u.reason = Ignore, "unknown, and add_new_users is off [O1]"
-	if slices.ContainsFunc(u.entries, func(e *entry) bool { return e.linked != nil }) {
-		return nil
+	if !d.options.PairByObjectID {
+		return nil // the entry may have left another user, who is not to be kept by a conflict
 	}
 	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
 	for _, other := range wanting[name] {
@@ -257,7 +300,7 @@ func (d *desk) turnAway(u *unit, wanting wishes) error {
 	if err != nil || holder == nil {
 		return err
 	}
-	if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, name) {
+	if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, name) {
 		u.action, u.reason = Conflict, u.usedText(name, d.called(holder))
 	}
 	return nil
@@ -269,18 +312,17 @@ func (d *desk) reason(u *unit, wanting wishes) (string, error) {
 		if !u.insists(c) {
 			continue
 		}
-		if others := wanting[c]; len(others) > 1 {
-			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
-		}
 		holder, err := d.holder(c)
 		if err != nil {
 			return "", err
 		}
-		if holder == nil || holder.ID == u.id {
-			continue
+		if holder != nil && holder.ID != u.id {
+			if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, c) {
+				return d.usedReason(u, c, holder), nil
+			}
 		}
-		if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, c) {
-			return u.usedText(c, d.called(holder)), nil
+		if others := wanting[c]; len(others) > 1 {
+			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
 		}
 	}
 	return "", nil
@@ -296,12 +338,18 @@ func rivals(units []*unit, self *unit) string {
 	return strings.Join(names, ", ")
 }
 
+// usedReason says that a holder keeps what the unit wants.
+func (d *desk) usedReason(u *unit, c store.Claim, holder *store.User) string {
+	fromHere := slices.ContainsFunc(holder.Origins, func(ref store.OriginRef) bool { return ref.Source == d.options.Source })
+	if u.old == nil && fromHere && c.Space == store.Names && store.Fold(d.called(holder)) == c.Value && store.Fold(nameOf(u.new)) == c.Value {
+		return d.stillThere(u.entries[0], d.after(holder))
+	}
+	return u.usedText(c, d.called(holder))
+}
+
 // called returns what a user is called after the run.
 func (d *desk) called(user *store.User) string {
-	if u := d.byUser[user.ID]; u != nil && !u.refused && u.new != nil {
-		return nameOf(u.new)
-	}
-	return nameOf(user)
+	return nameOf(d.after(user))
 }
 
 // usedText says that somebody, who is called so after the run, has what the unit wants.
@@ -338,7 +386,7 @@ func (d *desk) skip() error {
 				continue
 			}
 			for _, c := range u.gain {
-				if winner := wins[c]; !u.insists(c) && winner.unit != u {
+				if winner, contested := wins[c]; contested && winner.unit != u && !u.insists(c) {
 					u.leaveOut(c, winner.name(), d.options.MultipleCards)
 					skipped = true
 				}
@@ -369,29 +417,29 @@ func (w winner) name() string {
 	return w.unit.text()
 }
 
-// winners returns who gets every value that somebody would do without.
-func (d *desk) winners() (map[store.Claim]winner, error) {
-	var wins map[store.Claim]winner
+// winners returns who gets every value that several want, or that somebody else holds.
+func (d *desk) winners() (wins map[store.Claim]winner, err error) {
 	for _, u := range d.units {
 		if u.refused {
 			continue
 		}
 		for _, c := range u.gain {
-			if wins == nil {
+			holder, err := d.keeper(c, u)
+			switch {
+			case err != nil:
+				return nil, err
+			case holder == nil && len(d.units) == 1:
+				continue
+			case wins == nil:
 				wins = map[store.Claim]winner{}
 			}
-			if have, known := wins[c]; known && (have.unit == nil || have.unit.insists(c) || !u.insists(c)) {
-				continue
-			}
-			holder, err := d.keeper(c, u)
-			if err != nil {
-				return nil, err
-			}
-			if holder != nil {
+			have, known := wins[c]
+			switch {
+			case holder != nil:
 				wins[c] = winner{user: holder}
-				continue
+			case !known || have.unit != nil && !have.unit.insists(c) && u.insists(c):
+				wins[c] = winner{unit: u}
 			}
-			wins[c] = winner{unit: u}
 		}
 	}
 	return wins, nil
@@ -403,7 +451,7 @@ func (d *desk) keeper(c store.Claim, u *unit) (*store.User, error) {
 	if err != nil || id == "" || id == u.id {
 		return nil, err
 	}
-	if other := d.byUser[id]; other != nil && !other.refused && !holds(other.wanted, c) {
+	if other := d.unitBy(id); other != nil && !other.refused && !holds(other.wanted, c) {
 		return nil, nil
 	}
 	return d.view.User(id)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -46,6 +47,9 @@ func (t *touches) shared(fn func(a, b uint32)) {
 // touch notes what deciding c may read or write besides its own origin: its user, the values it may
 // claim, the users who hold them, and what an inactive user would get back.
 func (f *Fold) touch(c *mapping.Change, at uint32) error {
+	if c.Kind == connectors.Group {
+		return nil
+	}
 	origin, err := f.view.Origin(f.options.Source, f.seen[at].key)
 	if err != nil {
 		return err

@@ -269,3 +269,22 @@ func optionsOf(path string, v reflect.Value) map[string]bool {
 	}
 	return all
 }
+
+// What README.md shows as a configuration is one.
+func TestReadmeLoads(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	for _, part := range strings.Split(string(readme), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(part, "```")
+		if _, err := parse("README.md", []byte(text)); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+		blocks++
+	}
+	if blocks == 0 {
+		t.Error("README.md shows no configuration")
+	}
+}

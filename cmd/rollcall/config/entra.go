@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"rollcall/connectors"
 )
@@ -10,16 +11,20 @@ import (
 // entra is the configuration of a Microsoft Entra ID source: read and checked, but this version has no
 // connector for it.
 type entra struct {
-	Cloud             string `yaml:"cloud"`
-	TenantID          string `yaml:"tenant_id"`
-	ClientID          string `yaml:"client_id"`
-	ClientSecret      string `yaml:"client_secret"`
-	ClientSecretFile  string `yaml:"client_secret_file"`
-	CertificateFile   string `yaml:"certificate_file"`
-	WorkloadIdentity  bool   `yaml:"workload_identity"`
-	ManagedIdentity   bool   `yaml:"managed_identity"`
-	AuthorityEndpoint string `yaml:"authority_endpoint"`
-	GraphEndpoint     string `yaml:"graph_endpoint"`
+	Cloud                   string        `yaml:"cloud"`
+	Authority               string        `yaml:"authority"`
+	GraphURL                string        `yaml:"graph_url"`
+	TenantID                string        `yaml:"tenant_id"`
+	ClientID                string        `yaml:"client_id"`
+	ClientSecret            string        `yaml:"client_secret"`
+	ClientSecretFile        string        `yaml:"client_secret_file"`
+	CertificateFile         string        `yaml:"certificate_file"`
+	CertificatePasswordFile string        `yaml:"certificate_password_file"`
+	WorkloadIdentity        string        `yaml:"workload_identity"`
+	ManagedIdentity         bool          `yaml:"managed_identity"`
+	Proxy                   string        `yaml:"proxy"`
+	CAFile                  string        `yaml:"ca_file"`
+	ReconcileEvery          time.Duration `yaml:"reconcile_every"`
 }
 
 func (e *entra) Kind() string  { return "entra" }
@@ -47,7 +52,7 @@ func (e *entra) Validate() error {
 
 func (e *entra) credentials() int {
 	n := 0
-	for _, given := range []bool{e.ClientSecret != "", e.ClientSecretFile != "", e.CertificateFile != "", e.WorkloadIdentity, e.ManagedIdentity} {
+	for _, given := range []bool{e.ClientSecret != "", e.ClientSecretFile != "", e.CertificateFile != "", e.WorkloadIdentity != "", e.ManagedIdentity} {
 		if given {
 			n++
 		}
