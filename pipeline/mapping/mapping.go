@@ -84,7 +84,7 @@ func (m *Mapping) compileWhere(texts []string) error {
 	for _, text := range texts {
 		f, err := compileFilter(text, &m.names)
 		if err != nil {
-			all = append(all, prefix("select.where", err))
+			all = append(all, prefix("where", err))
 		}
 		m.where = append(m.where, f)
 	}
