@@ -151,6 +151,20 @@ func (r *rule) listed(v view) bool {
 	return v.listed(r.from)
 }
 
+// decided reports whether a partial record says enough: all attributes of a list or template, of a single value those
+// up to the first that is not empty.
+func (r *rule) decided(v view) bool {
+	if r.template != nil || r.property.Multi() {
+		return v.lists(r.slots())
+	}
+	for _, slot := range r.from {
+		if v[slot] == nil || v.first(slot) != "" {
+			return v[slot] != nil
+		}
+	}
+	return true
+}
+
 // apply puts what a record says about the property into the change.
 func (r *rule) apply(v view, c *Change) {
 	if !r.listed(v) {
