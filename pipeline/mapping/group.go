@@ -176,9 +176,14 @@ func (r *groupRule) listed(v view) bool {
 
 // decided reports whether a partial record says all that the rules want to know: groups are replaced as a whole.
 func (g *grouping) decided(v view) bool {
-	return !slices.ContainsFunc(g.rules, func(r groupRule) bool {
-		return !v.lists(r.slots) || r.template != nil && !v.lists(r.template.slots)
-	})
+	return !slices.ContainsFunc(g.rules, func(r groupRule) bool { return !v.lists(r.attributes()) })
+}
+
+func (r *groupRule) attributes() []int {
+	if r.template != nil {
+		return r.template.slots
+	}
+	return r.slots
 }
 
 // paths are the groups that a record is in by this rule, as paths with escapes.

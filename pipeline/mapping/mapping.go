@@ -29,7 +29,7 @@ type Mapping struct {
 // Compile checks a configuration and returns its mapping, or every mistake in it, joined.
 func Compile(c Config) (*Mapping, error) {
 	m := &Mapping{names: names{slots: map[string]int{}}, lowercase: c.Lowercase}
-	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c))
+	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c), m.checkSecrets())
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +81,27 @@ func (m *Mapping) keepSecrets() {
 	}
 }
 
+// checkSecrets refuses groups and filters by PINs: group names are no secrets.
+func (m *Mapping) checkSecrets() error {
+	used := slices.Clone(m.whereSlots)
+	for i := range m.groups.rules {
+		used = append(used, m.groups.rules[i].attributes()...)
+	}
+	for _, slot := range used {
+		if name := m.names.spelling[slot]; slices.Contains(m.secrets, name) {
+			return fmt.Errorf("attribute %s holds PINs: no group and no filter can come from it [U6]", name)
+		}
+	}
+	return nil
+}
+
 func (m *Mapping) compileWhere(texts []string) error {
 	var all []error
 	for _, text := range texts {
 		f, err := compileFilter(text, &m.names)
 		if err != nil {
 			all = append(all, prefix("where", err))
+			continue
 		}
 		m.where = append(m.where, f)
 		m.whereSlots = f.slots(m.whereSlots)
