@@ -39,7 +39,7 @@ func compileChain(commands []string) ([]command, error) {
 	for _, text := range commands {
 		c, err := compileCommand(text)
 		if err != nil {
-			all = append(all, fmt.Errorf("transform %q: %w", text, err))
+			all = append(all, hinted(fmt.Errorf("transform %q: %w", text, err), err))
 			continue
 		}
 		chain = append(chain, c)
@@ -53,7 +53,7 @@ func compileCommand(text string) (command, error) {
 	name, rest, open := strings.Cut(text, "(")
 	arguments, closed := strings.CutSuffix(rest, ")")
 	if !open || !closed {
-		return command{}, connectors.Hint(errors.New("a command is written name(arguments)"), `Try transform: ["hex2dec()", "lpad(10,0)"]`)
+		return command{}, connectors.Hint(errors.New("a command is written name(arguments)"), `transform: ["hex2dec()", "lpad(10,0)"]`)
 	}
 	apply, err := commandOf(strings.ToLower(strings.TrimSpace(name)), arguments)
 	return command{text, apply}, err
@@ -82,7 +82,7 @@ func commandOf(name, arguments string) (func(string) (string, error), error) {
 	apply, ok := conversions(name)
 	switch {
 	case !ok:
-		return nil, connectors.Hint(fmt.Errorf("there is no command %q", name), "Try one of ltrim, rtrim, prepend, append, left, right, mid, lpad, "+
+		return nil, connectors.Hint(fmt.Errorf("there is no command %q", name), "one of ltrim, rtrim, prepend, append, left, right, mid, lpad, "+
 			"hex2dec, dec2hex, hex2bin, bin2hex, dec2bin, bin2dec, reverse, nibble_reverse")
 	case strings.TrimSpace(arguments) != "":
 		return nil, fmt.Errorf("%s() takes no arguments", name)

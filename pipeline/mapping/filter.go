@@ -45,6 +45,17 @@ func compileFilter(text string, n *names) (filter, error) {
 	return f, nil
 }
 
+// slots appends the attributes that the filter looks at.
+func (f *filter) slots(into []int) []int {
+	if strings.IndexByte("&|!", f.op) < 0 {
+		return append(into, f.slot)
+	}
+	for i := range f.parts {
+		into = f.parts[i].slots(into)
+	}
+	return into
+}
+
 // matches evaluates the filter.
 func (f *filter) matches(v view) bool {
 	switch f.op {

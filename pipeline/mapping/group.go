@@ -37,7 +37,7 @@ func (g *grouping) compile(c Config, n *names) error {
 	for i, given := range c.Groups {
 		r, err := compileGroupRule(given, n)
 		if err != nil {
-			all = append(all, connectors.Hint(fmt.Errorf("groups.rules[%d]: %w", i, err), connectors.HintOf(err)))
+			all = append(all, prefix(fmt.Sprintf("groups.rules[%d]", i), err))
 		}
 		if given.By != "membership" {
 			g.rules = append(g.rules, r)
@@ -90,11 +90,11 @@ func compileGroupRule(given GroupRule, n *names) (r groupRule, err error) {
 
 // apply adds the groups of all rules to those that the property's own rule gave. The default group is the
 // property's own, else that of the first make_default that yields a group.
-func (g *grouping) apply(v view, c *Change) {
+func (g *grouping) apply(v view, partial bool, c *Change) {
 	byRules, said := "", false
 	for i := range g.rules {
 		r := &g.rules[i]
-		if !r.listed(v) {
+		if !r.listed(v) || partial && !g.decided(v) {
 			continue
 		}
 		c.Set = c.Set.With(store.Groups)
@@ -174,6 +174,18 @@ func (r *groupRule) listed(v view) bool {
 	return v.listed(r.slots)
 }
 
+// decided reports whether a partial record says all that the rules want to know: groups are replaced as a whole.
+func (g *grouping) decided(v view) bool {
+	return !slices.ContainsFunc(g.rules, func(r groupRule) bool { return !v.lists(r.attributes()) })
+}
+
+func (r *groupRule) attributes() []int {
+	if r.template != nil {
+		return r.template.slots
+	}
+	return r.slots
+}
+
 // paths are the groups that a record is in by this rule, as paths with escapes.
 func (r *groupRule) paths(v view, into []string) []string {
 	switch r.by {
@@ -230,7 +242,9 @@ func (m *Mapping) applyGroup(r *connectors.Record, c *Change) error {
 	}
 	slices.Sort(c.Members)
 	c.Members = slices.Compact(c.Members)
+	told := false
 	for _, attribute := range []string{"displayName", "cn", "name"} {
+		told = told || len(valuesOf(r, attribute)) > 0
 		for _, value := range valuesOf(r, attribute) {
 			name, err := clean(value, "space")
 			if err == nil {
@@ -244,6 +258,9 @@ func (m *Mapping) applyGroup(r *connectors.Record, c *Change) error {
 				return nil
 			}
 		}
+	}
+	if r.Partial && !told {
+		return nil
 	}
 	return connectors.Hint(fmt.Errorf("group %s has no name in displayName, cn or name [G1]", shorten(r.Name)), "a filter that leaves it out")
 }

@@ -14,11 +14,13 @@ import (
 
 // Mapping makes changes of records. It does not change after [Compile].
 type Mapping struct {
-	names   names
-	rules   []rule // in the order of the properties
-	groups  grouping
-	where   []filter
-	secrets []string
+	names  names
+	rules  []rule // in the order of the properties
+	groups grouping
+	where  []filter
+	// whereSlots are the attributes of where.
+	whereSlots []int
+	secrets    []string
 	// domain is appended to user names unless it is "".
 	domain    string
 	lowercase bool
@@ -27,7 +29,7 @@ type Mapping struct {
 // Compile checks a configuration and returns its mapping, or every mistake in it, joined.
 func Compile(c Config) (*Mapping, error) {
 	m := &Mapping{names: names{slots: map[string]int{}}, lowercase: c.Lowercase}
-	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c))
+	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c), m.checkSecrets())
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +81,30 @@ func (m *Mapping) keepSecrets() {
 	}
 }
 
+// checkSecrets refuses groups and filters by PINs: group names are no secrets.
+func (m *Mapping) checkSecrets() error {
+	used := slices.Clone(m.whereSlots)
+	for i := range m.groups.rules {
+		used = append(used, m.groups.rules[i].attributes()...)
+	}
+	for _, slot := range used {
+		if name := m.names.spelling[slot]; slices.Contains(m.secrets, name) {
+			return fmt.Errorf("attribute %s holds PINs: no group and no filter can come from it [U6]", name)
+		}
+	}
+	return nil
+}
+
 func (m *Mapping) compileWhere(texts []string) error {
 	var all []error
 	for _, text := range texts {
 		f, err := compileFilter(text, &m.names)
 		if err != nil {
-			all = append(all, fmt.Errorf("where: %w", err))
+			all = append(all, prefix("where", err))
+			continue
 		}
 		m.where = append(m.where, f)
+		m.whereSlots = f.slots(m.whereSlots)
 	}
 	return errors.Join(all...)
 }
@@ -109,9 +127,9 @@ func (m *Mapping) Attributes() []string { return slices.Sorted(slices.Values(m.n
 // Secrets returns the attributes that PINs come from, sorted.
 func (m *Mapping) Secrets() []string { return slices.Clone(m.secrets) }
 
-// Apply makes of a record what it says of a user or group. A partial record that lists only some attributes of a rule is
-// mapped as if the others were empty: whoever has such records completes them first. An error says why the
-// record cannot be anybody: it has no usable user name.
+// Apply makes of a record what it says of a user or group. What a partial record decides without the attributes that it does not
+// list is in the change, everything else is left alone: to decide the rest, complete the record first. An error says why
+// the record cannot be anybody: it has no usable user name.
 func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 	c := Change{Key: r.Key, Entry: r.Name, Kind: r.Kind, Disabled: r.Disabled}
 	if r.Kind == connectors.Group {
@@ -119,12 +137,14 @@ func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 		return c, err
 	}
 	v := m.names.read(r, make(view, 0, 32))
-	c.Unselected = !m.selects(v)
+	c.Unselected = !m.selects(v, r.Partial)
 	c.SourceLabel = label(r)
 	for i := range m.rules {
-		m.rules[i].apply(v, &c)
+		if !r.Partial || m.rules[i].decided(v) {
+			m.rules[i].apply(v, &c)
+		}
 	}
-	m.groups.apply(v, &c)
+	m.groups.apply(v, r.Partial, &c)
 	if err := m.nameUser(v, r, &c); err != nil {
 		return c, err
 	}
@@ -132,7 +152,11 @@ func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 	return c, nil
 }
 
-func (m *Mapping) selects(v view) bool {
+// selects evaluates the filters. A partial record without all of their attributes unselects nobody.
+func (m *Mapping) selects(v view, partial bool) bool {
+	if partial && !v.lists(m.whereSlots) {
+		return true
+	}
 	for i := range m.where {
 		if !m.where[i].matches(v) {
 			return false
@@ -157,7 +181,7 @@ func label(r *connectors.Record) string {
 // nameUser gives the user name its final form: the domain first, then the case (O7).
 func (m *Mapping) nameUser(v view, r *connectors.Record, c *Change) error {
 	rule := &m.rules[0] // user_name is the first property and has a rule
-	if r.Partial && !rule.listed(v) {
+	if r.Partial && !rule.decided(v) {
 		return nil
 	}
 	name := c.Text[store.UserName]
@@ -195,7 +219,7 @@ func (r *rule) nameless(n *names, v view, c *Change) error {
 	try := "another attribute under mapping: {user_name: …}, or a filter that leaves such entries out"
 	for _, w := range c.Warnings {
 		if w.Property == store.UserName.String() {
-			return connectors.Hint(fmt.Errorf("no user name: %s is %q, and %s", from, w.Value, w.Reason), try)
+			return connectors.Hint(fmt.Errorf("no user name: %s %q: %s", from, w.Value, w.Reason), try)
 		}
 	}
 	if !r.listed(v) {

@@ -1,11 +1,14 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 
 	"rollcall/connectors"
 	"rollcall/store"
@@ -36,12 +39,28 @@ func compileRule(p store.Property, given Rule, c Config, n *names) (rule, error)
 	var err error
 	r.chain, err = compileChain(given.Transform)
 	all = append(all, err, r.compileConstants())
-	for i, err := range all {
-		if err != nil {
-			all[i] = connectors.Hint(fmt.Errorf("%s: %w", p, err), connectors.HintOf(err))
+	return r, prefix(p.String(), all...)
+}
+
+// prefix puts a name before every single mistake and keeps its hint.
+func prefix(name string, mistakes ...error) error {
+	var all []error
+	for _, err := range mistakes {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			all = append(all, prefix(name, many.Unwrap()...))
+		} else if err != nil {
+			all = append(all, hinted(fmt.Errorf("%s: %w", name, err), err))
 		}
 	}
-	return r, errors.Join(all...)
+	return errors.Join(all...)
+}
+
+// hinted gives err the hint of its cause, if it has one.
+func hinted(err, cause error) error {
+	if try := connectors.HintOf(cause); try != "" {
+		return connectors.Hint(err, try)
+	}
+	return err
 }
 
 // compileOrigin reads from where the value comes.
@@ -103,10 +122,12 @@ func (r *rule) compileConstants() (err error) {
 			return fmt.Errorf("value %q: %w", *r.constant, err)
 		}
 	}
-	if r.fallback != "" {
-		if r.fallback, err = r.form.check(r.fallback); err != nil {
-			return fmt.Errorf("default %q: %w", r.fallback, err)
-		}
+	given := r.fallback
+	if r.fallback, err = clean(given, r.form.breaks()); err == nil && r.fallback != "" {
+		r.fallback, err = r.form.check(r.fallback)
+	}
+	if err != nil {
+		return fmt.Errorf("default %q: %w", given, err)
 	}
 	return nil
 }
@@ -128,6 +149,20 @@ func (r *rule) listed(v view) bool {
 		return r.template.listed(v)
 	}
 	return v.listed(r.from)
+}
+
+// decided reports whether a partial record says enough: all attributes of a list or template, of a single value those
+// up to the first that is not empty.
+func (r *rule) decided(v view) bool {
+	if r.template != nil || r.property.Multi() {
+		return v.lists(r.slots())
+	}
+	for _, slot := range r.from {
+		if v[slot] == nil || v.first(slot) != "" {
+			return v[slot] != nil
+		}
+	}
+	return true
 }
 
 // apply puts what a record says about the property into the change.
@@ -191,7 +226,7 @@ func (r *rule) applyText(values []string, c *Change) {
 		value, err := r.refine(raw)
 		switch {
 		case err == errUnmatched:
-			unmatched = raw
+			unmatched = cmp.Or(unmatched, raw)
 		case err != nil:
 			refused = true
 			c.warn(r.property, r.show(raw), err)
@@ -216,7 +251,7 @@ func (r *rule) applyList(values []string, c *Change) {
 		value, err := r.refine(raw)
 		switch {
 		case err == errUnmatched:
-			unmatched = raw
+			unmatched = cmp.Or(unmatched, raw)
 		case err != nil:
 			c.warn(r.property, r.show(raw), err)
 		case value != "":
@@ -253,6 +288,9 @@ func (r *rule) refine(value string) (string, error) {
 	}
 	if value, err = transform(r.chain, value); err != nil {
 		return "", err
+	}
+	if !isPrintable(value) { // commands can tear or join what Unicode composes
+		value = trim(norm.NFC.String(value))
 	}
 	return r.form.check(value)
 }

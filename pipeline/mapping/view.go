@@ -108,3 +108,8 @@ func (v view) values(slot int) []string {
 func (v view) listed(slots []int) bool {
 	return slices.ContainsFunc(slots, func(slot int) bool { return v[slot] != nil })
 }
+
+// lists reports whether the record says something about every one of the attributes.
+func (v view) lists(slots []int) bool {
+	return !slices.ContainsFunc(slots, func(slot int) bool { return v[slot] == nil })
+}

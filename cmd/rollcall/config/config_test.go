@@ -92,7 +92,7 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 }
 
-// The configuration of the interface contract loads as it stands there.
+// The configuration of the interface contract loads as it stands there, with ids where that has "…".
 func TestContractLoads(t *testing.T) {
 	c, err := Load("testdata/interface.yaml")
 	if err != nil {

@@ -271,7 +271,7 @@ func (d *decoder) expand(text string, pos token.Position) string {
 // path makes values of the keys that name files absolute, starting from the configuration's folder.
 func (d *decoder) path(at, text string) string {
 	key := at[strings.LastIndexByte(at, '.')+1:]
-	isFile := key == "path" || key == "data_dir" || strings.HasSuffix(key, "_file")
+	isFile := slices.Contains([]string{"path", "data_dir", "workload_identity"}, key) || strings.HasSuffix(key, "_file")
 	if !isFile || text == "" {
 		return text
 	}
