@@ -46,9 +46,9 @@ func (s syntax) text(value string) string {
 			return t
 		}
 	case fileTime:
-		return formatFileTime(value)
+		value = formatFileTime(value)
 	case generalTime:
-		return formatGeneralTime(value)
+		value = formatGeneralTime(value)
 	}
 	if utf8.ValidString(value) {
 		return value
