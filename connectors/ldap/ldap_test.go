@@ -356,3 +356,14 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// addRequest puts an entry into a directory, attribute by attribute.
+func addRequest(dn string, attributes []people.Attribute) *goldap.AddRequest {
+	request := goldap.NewAddRequest(dn, nil)
+	for _, a := range attributes {
+		if len(a.Values) > 0 {
+			request.Attribute(a.Name, a.Values)
+		}
+	}
+	return request
+}

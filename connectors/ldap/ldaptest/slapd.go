@@ -40,6 +40,7 @@ type Server struct {
 
 	t       testing.TB
 	dir     string
+	program func() *exec.Cmd // a new process of the server
 	command *exec.Cmd
 	died    chan struct{}
 }
@@ -54,11 +55,14 @@ func StartSlapd(t testing.TB, o SlapdOptions) *Server {
 	s := &Server{Suffix: suffix, AdminDN: "cn=admin," + suffix, AdminPassword: "secret", SyncDN: "cn=sync," + suffix, SyncPassword: "sync-secret",
 		CAFile: filepath.Join(dir, "ca.pem"), ClientCert: filepath.Join(dir, "client.pem"), ClientKey: filepath.Join(dir, "client.key"), t: t, dir: dir,
 		URL: "ldap://" + freeAddress(t), LDAPSURL: "ldaps://" + freeAddress(t)}
-	makeCertificates(t, dir)
+	makeCertificates(t, dir, net.IPv4(127, 0, 0, 1))
 	s.write("rfc2307bis.schema", rfc2307bis)
 	s.write("slapd.conf", s.configuration(o))
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	s.program = func() *exec.Cmd {
+		return exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(dir, "slapd.conf"), "-d", "0")
 	}
 	s.load(o)
 	s.start()
@@ -161,7 +165,7 @@ func (s *Server) Conn() *ldap.Conn {
 
 func (s *Server) start() {
 	s.t.Helper()
-	s.command = exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(s.dir, "slapd.conf"), "-d", "0")
+	s.command = s.program()
 	var out bytes.Buffer
 	s.command.Stdout, s.command.Stderr = &out, &out
 	if err := s.command.Start(); err != nil {
@@ -170,18 +174,28 @@ func (s *Server) start() {
 	died := make(chan struct{})
 	s.died = died
 	go func() { _ = s.command.Wait(); close(died) }()
-	for range 1000 {
-		if c, err := ldap.DialURL(s.URL); err == nil {
-			_ = c.Close()
+	for begun := time.Now(); time.Since(begun) < time.Minute; {
+		if s.answers() {
 			return
 		}
 		select {
 		case <-died:
-			s.t.Fatalf("slapd died: %s", out.String())
+			s.t.Fatalf("%s died: %s", s.command.Path, out.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	s.t.Fatal("slapd did not answer within 10 s")
+	s.t.Fatalf("%s did not answer within a minute", s.command.Path)
+}
+
+// answers reports whether the administrator can sign in.
+func (s *Server) answers() bool {
+	c, err := ldap.DialURL(s.URL)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	c.SetTimeout(time.Second)
+	return c.Bind(s.AdminDN, s.AdminPassword) == nil
 }
 
 func (s *Server) signal(signal syscall.Signal) {
