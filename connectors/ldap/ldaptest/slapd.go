@@ -41,6 +41,7 @@ type Server struct {
 	t       testing.TB
 	dir     string
 	program func() *exec.Cmd // a new process of the server
+	group   bool             // it has child processes, in a process group of its own
 	command *exec.Cmd
 	died    chan struct{}
 }
@@ -84,10 +85,10 @@ func (s *Server) Stop() { s.signal(syscall.SIGINT) }
 func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
 
 // Freeze stops the server's process without ending it, Thaw lets it go on.
-func (s *Server) Freeze() { _ = s.command.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() { s.send(syscall.SIGSTOP) }
 
 // Thaw lets a frozen server go on.
-func (s *Server) Thaw() { _ = s.command.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Thaw() { s.send(syscall.SIGCONT) }
 
 // Add adds an entry.
 func (s *Server) Add(dn string, attributes map[string][]string) {
@@ -166,6 +167,9 @@ func (s *Server) Conn() *ldap.Conn {
 func (s *Server) start() {
 	s.t.Helper()
 	s.command = s.program()
+	if s.group {
+		s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	}
 	var out bytes.Buffer
 	s.command.Stdout, s.command.Stderr = &out, &out
 	if err := s.command.Start(); err != nil {
@@ -202,15 +206,24 @@ func (s *Server) signal(signal syscall.Signal) {
 	if s.command == nil {
 		return
 	}
-	_ = s.command.Process.Signal(syscall.SIGCONT)
-	_ = s.command.Process.Signal(signal)
+	s.send(syscall.SIGCONT)
+	s.send(signal)
 	select {
 	case <-s.died:
 	case <-time.After(20 * time.Second):
-		_ = s.command.Process.Kill()
+		s.send(syscall.SIGKILL)
 		<-s.died
 	}
 	s.command = nil
+}
+
+// send sends a signal to the server's process, or to its group.
+func (s *Server) send(signal syscall.Signal) {
+	pid := s.command.Process.Pid
+	if s.group {
+		pid = -pid
+	}
+	_ = syscall.Kill(pid, signal)
 }
 
 // load fills the stopped server's database.
@@ -333,12 +346,16 @@ func need(t testing.TB, programs ...string) {
 		if path(name) != "" {
 			continue
 		}
-		text := name + " is not installed: go run ./.ci/test -install"
-		if os.Getenv("CI") != "" {
-			t.Fatal(text)
-		}
-		t.Skip("SKIPPED: " + text)
+		missing(t, name+" is not installed: go run ./.ci/test -install")
 	}
+}
+
+func missing(t testing.TB, text string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(text)
+	}
+	t.Skip("SKIPPED: " + text)
 }
 
 // path finds a program, also where an ordinary account does not look. It is "" for one that is missing.
