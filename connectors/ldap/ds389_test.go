@@ -14,6 +14,7 @@ import (
 
 // A 389 Directory Server is read with nothing but its preset; a locked account is one.
 func TestDS389(t *testing.T) {
+	t.Parallel()
 	s := ldaptest.StartDS389(t)
 	list := people.New(1).List(25)
 	conn := s.Conn()

@@ -17,6 +17,7 @@ import (
 // A domain controller is read with nothing but its preset: by GUID, in pages, with what Active Directory says of its
 // accounts.
 func TestActiveDirectory(t *testing.T) {
+	t.Parallel()
 	s := ldaptest.StartSamba(t)
 	conn := s.Conn()
 	const n = 25
