@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/connectors"
@@ -66,11 +67,37 @@ type Rules struct {
 	Scope   string         `json:"scope"`
 	Mapping mapping.Config `json:"mapping"`
 	Options policy.Options `json:"options"`
+	// Others are the enabled sources, this one included: who may own a user that this one gives up (O3).
+	Others []Other `json:"others"`
 }
 
-// Rules returns what decides for the source.
-func (s *Source) Rules() Rules {
-	return Rules{Kind: s.Reader.Kind(), Scope: s.Reader.Scope(), Mapping: s.Mapping, Options: s.Options}
+// Other is what the rules of one source must know of another.
+type Other struct {
+	Name        string `json:"name"`
+	Label       string `json:"label"`
+	Contributes bool   `json:"contributes,omitempty"`
+}
+
+// other returns the source of that name, nil for one that is not there or switched off.
+func (r *Rules) other(name string) *Other {
+	for i := range r.Others {
+		if r.Others[i].Name == name {
+			return &r.Others[i]
+		}
+	}
+	return nil
+}
+
+// rules returns what decides for a source.
+func (c *Config) rules(s *Source) Rules {
+	r := Rules{Kind: s.Reader.Kind(), Scope: s.Reader.Scope(), Mapping: s.Mapping, Options: s.Options}
+	for _, other := range c.Sources {
+		if other.Enabled {
+			r.Others = append(r.Others, Other{Name: other.Name, Label: other.Options.Label, Contributes: other.Options.Ownership == "contribute"})
+		}
+	}
+	slices.SortFunc(r.Others, func(a, b Other) int { return strings.Compare(a.Name, b.Name) })
+	return r
 }
 
 // Encode returns the rules as published, and their hash in 16 hexadecimal digits. Equal rules encode equally.

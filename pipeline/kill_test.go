@@ -105,22 +105,25 @@ func killedConfig(dir string, reader connectors.Config) pipeline.Config {
 // A process killed at random moments, round after round: in the end the store has the users of an undisturbed run, and
 // every revision is exactly one event.
 func TestKilledAtRandom(t *testing.T) {
-	const rounds = 50
+	const wanted = 50
 	disturbed, calm := t.TempDir(), t.TempDir()
 	chance := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
-	killed := 0
-	for round := range rounds {
-		if killAt(t, disturbed, round, time.Duration(20+chance.IntN(600))*time.Millisecond) {
+	last := finish(t, calm, 0)
+	killed, round := 0, 0
+	for ; killed < wanted && round < 4*wanted; round++ {
+		if killAt(t, disturbed, round, time.Duration(chance.Int64N(int64(last)))) {
 			killed++
 		}
 		if round%10 == 9 { // let one through, and one on the calm side
 			finish(t, disturbed, round)
-			finish(t, calm, round)
+			last = finish(t, calm, round)
 		}
 	}
-	t.Logf("%d of %d rounds were killed before they ended", killed, rounds)
-	if killed < rounds/2 {
-		t.Errorf("only %d of %d rounds were killed: the test disturbs too little", killed, rounds)
+	finish(t, disturbed, round)
+	finish(t, calm, round)
+	t.Logf("%d of %d rounds were killed before they ended", killed, round)
+	if killed < wanted {
+		t.Errorf("only %d of %d rounds were killed: the test disturbs too little", killed, round)
 	}
 	got, want := usersIn(t, disturbed), usersIn(t, calm)
 	if !maps.Equal(got, want) {
@@ -150,12 +153,14 @@ func killAt(t *testing.T, dir string, round int, after time.Duration) bool {
 	return cmd.Wait() != nil
 }
 
-// finish runs a round to its end.
-func finish(t *testing.T, dir string, round int) {
+// finish runs a round to its end and returns how long that took.
+func finish(t *testing.T, dir string, round int) time.Duration {
 	t.Helper()
+	begun := time.Now()
 	if out, err := toBeKilled(dir, round).CombinedOutput(); err != nil {
 		t.Fatalf("round %d: %v\n%s", round, err, out)
 	}
+	return time.Since(begun)
 }
 
 func toBeKilled(dir string, round int) *exec.Cmd {

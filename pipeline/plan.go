@@ -67,7 +67,7 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	defer stop()
 	go report.loop(reporting)
 
-	fold := policy.NewFold(rules.Options, p.view(), p.foldRun())
+	fold := policy.NewFold(rules.Options, p.view(), p.foldRun(&rules.Rules))
 	count, err := p.note(ctx, fold)
 	if err != nil {
 		return planned{}, err
@@ -276,17 +276,25 @@ func (p *planner) say(v *policy.Verdict) {
 	}
 }
 
-func (p *planner) foldRun() policy.Run {
+// foldRun is what the fold must know of the run. It comes from the log, the store and the published rules only.
+func (p *planner) foldRun(rules *Rules) policy.Run {
 	namespace := uuid.MustParse(p.db.ID())
 	source := p.run.Source
 	return policy.Run{
 		Number: p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
 		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
 		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active,
-		NewID: func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
-		Enabled: func(name string) bool {
-			s, err := p.config.source(name)
-			return err == nil && s.Enabled
+		NewID:   func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
+		Enabled: func(name string) bool { return rules.other(name) != nil },
+		Contributes: func(name string) bool {
+			o := rules.other(name)
+			return o != nil && o.Contributes
+		},
+		Label: func(name string) string {
+			if o := rules.other(name); o != nil {
+				return o.Label
+			}
+			return name
 		},
 	}
 }
@@ -362,7 +370,11 @@ type contentSum [4]uint64
 
 // add takes a verdict's content in: what changes for whom and why, no run number, no time.
 func (s *contentSum) add(v *policy.Verdict) error {
-	data, err := encoding.Marshal([]any{v.Key, v.Action, v.Event, v.Changed, v.Reason, v.DropOrigin, v.Deactivated})
+	user := ""
+	if v.User != nil {
+		user = v.User.ID
+	}
+	data, err := encoding.Marshal([]any{v.Key, v.Action, v.Event, user, v.Changed, v.Claims, v.Releases, v.Reason, v.DropOrigin, v.Deactivated})
 	if err != nil {
 		return err
 	}

@@ -159,6 +159,40 @@ func TestAStalledWorkersLateRunChangesNothing(t *testing.T) {
 	}
 }
 
+// A run whose worker was overtaken changes nothing, also when it finishes before its successor.
+func TestAnOvertakenRunChangesNothing(t *testing.T) {
+	dir := newRoster().people(3)
+	c := newCompany(t, dir).start()
+	first := c.applied("read 3, created 3")
+	ctx := t.Context()
+	c.withBus(func(bus *events.Bus) {
+		start := func(job string) uint64 {
+			number, err := bus.Publish(ctx, events.LogSubject("people", "started"), "",
+				mustJSON(t, map[string]any{"job": map[string]any{"id": job, "source": "people"}, "kind": "full", "config": first.Config}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return number
+		}
+		finish := func(number uint64) {
+			if _, err := bus.Publish(ctx, events.LogSubject("people", "finished"), "",
+				mustJSON(t, map[string]any{"run": number, "from": first.Number, "changes": 0, "read": 3, "whole": true, "scope": first.Scope})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overtaken, successor := start("job"), start("job")
+		finish(overtaken)
+		finish(successor)
+		eventually(t, func() bool {
+			run, err := c.client.Run(ctx, "people", successor)
+			return err == nil && run.State == store.Applied
+		})
+		if run, err := c.client.Run(ctx, "people", overtaken); err != nil || run.State != store.Failed || !run.Again {
+			t.Errorf("the overtaken run is %s (%s), %v", run.State, run.Reason, err)
+		}
+	})
+}
+
 // The same by the number of the applied run alone, for a run that nobody took over.
 func TestAStaleRunFails(t *testing.T) {
 	dir := newRoster().people(3)

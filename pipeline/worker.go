@@ -179,7 +179,7 @@ func (w *worker) begin(ctx context.Context, job Job) (*Source, uint64, string, e
 	if err != nil {
 		return nil, 0, "", err
 	}
-	hash, err := w.rules.publish(ctx, source.Rules())
+	hash, err := w.rules.publish(ctx, w.config.rules(source))
 	if err != nil {
 		return nil, 0, "", err
 	}

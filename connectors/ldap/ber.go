@@ -11,7 +11,9 @@ const (
 	tagSet             = 0x31
 	tagInteger         = 0x02
 	tagOctets          = 0x04
+	tagBindResponse    = 0x61
 	tagSearchEntry     = 0x64
+	tagSearchDone      = 0x65
 	tagSearchReference = 0x73
 )
 
@@ -35,7 +37,7 @@ func element[T string | []byte](data T) (tag byte, content, rest T, err error) {
 		}
 		header += n
 	}
-	if length > len(data)-header {
+	if length < 0 || length > len(data)-header {
 		return 0, content, rest, fmt.Errorf("%w: element longer than its message", errBER)
 	}
 	return data[0], data[header : header+length], data[header+length:], nil

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -101,6 +103,12 @@ func (c *Config) Validate() error {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		mistakes = append(mistakes, errors.New("tls: cert_file and key_file belong together"))
 	}
+	if c.BindPasswordFile != "" {
+		mistakes = append(mistakes, c.validatePasswordFile())
+	}
+	if c.PageSize < 0 || c.IdleTimeout < 0 {
+		mistakes = append(mistakes, errors.New("page_size and idle_timeout cannot be below 0"))
+	}
 	if c.BindDN == "" && (c.BindPassword != "" || c.BindPasswordFile != "") {
 		mistakes = append(mistakes, connectors.Hint(errors.New("bind_password is given without bind_dn"), "bind_dn: the account that reads the directory"))
 	}
@@ -161,7 +169,11 @@ func (c *Config) filter() (string, error) {
 		return "", connectors.Hint(errors.New("filter: none is given, and type generic has none of its own"), "filter: (objectClass=person)")
 	}
 	if !strings.HasPrefix(text, "(") {
-		text = filterOfLines(text)
+		lines, err := filterOfLines(text)
+		if err != nil {
+			return "", err
+		}
+		text = lines
 	}
 	if _, err := ldap.CompileFilter(text); err != nil {
 		return "", connectors.Hint(fmt.Errorf("filter: %s: %w", text, err), "an RFC 4515 filter such as (&(objectClass=person)(mail=*)), or lines attribute=value")
@@ -169,21 +181,28 @@ func (c *Config) filter() (string, error) {
 	return text, nil
 }
 
+// attributeName is the name of an attribute, or its number (RFC 4512, 1.4).
+var attributeName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)$`)
+
 // filterOfLines makes a filter of lines attribute=value of which one must match; * stands for any text (L5).
-func filterOfLines(text string) string {
+func filterOfLines(text string) (string, error) {
 	var all strings.Builder
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !attributeName.MatchString(name) || value == "" {
+			return "", connectors.Hint(fmt.Errorf("filter: line %q is not attribute=value", line), "department=IT*, or an RFC 4515 filter in parentheses")
+		}
 		parts := strings.Split(value, "*")
 		for i, part := range parts {
 			parts[i] = ldap.EscapeFilter(part)
 		}
-		all.WriteString("(" + strings.TrimSpace(name) + "=" + strings.Join(parts, "*") + ")")
+		all.WriteString("(" + name + "=" + strings.Join(parts, "*") + ")")
 	}
-	return "(|" + all.String() + ")"
+	return "(|" + all.String() + ")", nil
 }
 
 func (c *Config) validateType() error {
@@ -233,18 +252,29 @@ func (c *Config) password() (string, error) {
 	if c.BindPasswordFile == "" {
 		return c.BindPassword, nil
 	}
-	info, err := os.Stat(c.BindPasswordFile)
-	if err != nil {
-		return "", connectors.Hint(fmt.Errorf("%w: bind_password_file: %w", connectors.ErrDenied, err), "write the password of "+c.BindDN+" into that file")
-	}
-	if info.Mode().Perm()&0o004 != 0 {
-		return "", connectors.Hint(fmt.Errorf("%w: everybody can read bind_password_file %s", connectors.ErrDenied, c.BindPasswordFile), "chmod 600 "+c.BindPasswordFile)
+	if err := c.validatePasswordFile(); err != nil {
+		return "", fmt.Errorf("%w: %w", connectors.ErrDenied, err)
 	}
 	data, err := os.ReadFile(c.BindPasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("%w: bind_password_file: %w", connectors.ErrDenied, err)
+	password := strings.TrimRight(string(data), "\r\n")
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: bind_password_file: %w", connectors.ErrDenied, err)
+	case password == "":
+		err = fmt.Errorf("%w: bind_password_file %s is empty: most servers would let %s in as nobody", connectors.ErrDenied, c.BindPasswordFile, c.BindDN)
+	default:
+		return password, nil
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	return "", connectors.Hint(err, "write the password of "+c.BindDN+" into that file")
+}
+
+// validatePasswordFile refuses a file that others can read. One that is missing is missing when it is needed.
+func (c *Config) validatePasswordFile() error {
+	info, err := os.Stat(c.BindPasswordFile)
+	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" {
+		return nil
+	}
+	return connectors.Hint(fmt.Errorf("everybody can read bind_password_file %s", c.BindPasswordFile), "chmod 600 "+c.BindPasswordFile)
 }
 
 // bases returns the bases that are not below another.

@@ -1,7 +1,9 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,8 +42,8 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	defer se.close()
 	p := &pass{source: s, session: se, emit: emit, decoder: newDecoder(s.config.key(), s.wanted(), s.all(), time.Now())}
 	bases := s.config.bases()
-	if len(bases) > 1 {
-		p.emitted = map[string]bool{}
+	if len(bases) > 1 || !s.uniqueKey() {
+		p.emitted = map[identity]identity{}
 	}
 	for _, base := range bases {
 		if err := p.readBase(base); err != nil {
@@ -50,6 +52,10 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	}
 	if ctx.Err() != nil {
 		return connectors.Outcome{}, context.Cause(ctx)
+	}
+	if p.entries == 0 && len(p.references) > 0 {
+		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
+			se.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
 	}
 	s.server = se.server
 	return p.outcome(), nil
@@ -63,11 +69,20 @@ type pass struct {
 	emit    func(connectors.Record) error
 
 	record     connectors.Record
-	emitted    map[string]bool // keys, where bases could give an entry twice
-	partial    []partialEntry  // entries of this page with more values to fetch
-	entries    int
+	emitted    map[identity]identity // key → DN, where an entry or a key may come twice
+	partial    []partialEntry        // entries of this page with more values to fetch
+	taken      int                   // entries that came
+	entries    int                   // entries that were emitted
 	pages      int
 	references []string
+}
+
+// identity stands for a key or a DN, which would keep the whole entry in memory.
+type identity [16]byte
+
+func identityOf(text string) identity {
+	sum := sha256.Sum256([]byte(text))
+	return identity(sum[:16])
 }
 
 // partialEntry is an entry with attributes of which the server gave only the first values.
@@ -79,6 +94,7 @@ type partialEntry struct {
 func (p *pass) readBase(base string) error {
 	var cookie []byte
 	for {
+		before, last := p.taken, cookie
 		result, err := p.page(base, cookie)
 		if err != nil {
 			return err
@@ -94,6 +110,10 @@ func (p *pass) readBase(base string) error {
 		if cookie = control.Cookie; len(cookie) == 0 {
 			return nil
 		}
+		if p.taken == before && bytes.Equal(cookie, last) {
+			return connectors.Hint(fmt.Errorf("%w: %s: the pages under %s go round in a circle", connectors.ErrIncomplete, p.session.server, base),
+				"another page_size, or another server")
+		}
 	}
 }
 
@@ -102,12 +122,20 @@ func (p *pass) page(base string, cookie []byte) (*ldap.SearchResult, error) {
 	paging := ldap.NewControlPaging(uint32(p.config.pageSize()))
 	paging.SetCookie(cookie)
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, p.filter, p.requested(), []ldap.Control{paging})
-	p.env.Log.Debug().Int("page", p.pages+1).Msg(p.pasteable(p.session.server, request))
+	if p.config.Type == "active-directory" {
+		request.Controls = append(request.Controls, ldap.NewControlString(domainScope, false, ""))
+	}
 	return p.search(request, &sink{entry: p.entry, reference: p.reference})
 }
 
+// domainScope is LDAP_SERVER_DOMAIN_SCOPE_OID: no references to other partitions, please (MS-ADTS 3.1.1.3.4.1.4).
+const domainScope = "1.2.840.113556.1.4.1339"
+
 // search makes a search whose entries go to a sink.
 func (p *pass) search(request *ldap.SearchRequest, to *sink) (*ldap.SearchResult, error) {
+	if log := p.env.Log.Debug(); log.Enabled() {
+		log.Int("page", p.pages+1).Msg(p.pasteable(p.session.server, request))
+	}
 	p.session.tap.sink.Store(to)
 	result, err := p.session.conn.Search(request)
 	p.session.tap.sink.Store(nil)
@@ -126,6 +154,7 @@ func (p *pass) search(request *ldap.SearchRequest, to *sink) (*ldap.SearchResult
 
 // entry takes one entry over.
 func (p *pass) entry(content []byte) error {
+	p.taken++
 	if err := p.decoder.decode(content, &p.record); err != nil {
 		return err
 	}
@@ -144,10 +173,14 @@ func (p *pass) deliver(r connectors.Record) error {
 		return &emitError{context.Cause(p.session.ctx)}
 	}
 	if p.emitted != nil {
-		if p.emitted[r.Key] {
-			return nil
+		key, dn := identityOf(r.Key), identityOf(strings.ToLower(r.Name))
+		first, again := p.emitted[key]
+		if again && (first == dn || p.uniqueKey()) {
+			return nil // it moved from a base that was read to one that was not
 		}
-		p.emitted[r.Key] = true
+		if p.emitted[key] = dn; again {
+			r = connectors.Record{Key: r.Key, Kind: r.Kind, Name: r.Name, Problem: fmt.Sprintf("%s %s is the key of another entry too", p.config.key(), r.Key)}
+		}
 	}
 	p.entries++
 	if err := p.emit(r); err != nil {
@@ -158,7 +191,7 @@ func (p *pass) deliver(r connectors.Record) error {
 
 func (p *pass) reference(content []byte) error {
 	uri, _, err := expect(content, tagOctets)
-	if err == nil && len(p.references) < 10 {
+	if err == nil && len(p.references) < 10 && !slices.Contains(p.references, string(uri)) {
 		p.references = append(p.references, string(uri))
 	}
 	return err
@@ -193,17 +226,14 @@ func (p *pass) fetchRange(r *connectors.Record, more rangedAttribute) error {
 		var part connectors.Record
 		found := false
 		_, err := p.search(request, &sink{reference: p.reference, entry: func(content []byte) error { found = true; return rest.decode(content, &part) }})
-		if err != nil {
+		if err != nil && !errors.Is(err, connectors.ErrScope) {
 			return err
 		}
-		if !found {
-			return fmt.Errorf("%w: %s vanished while the values of %s were read", connectors.ErrChanged, r.Name, more.name)
+		if !found || len(part.Attributes[0].Values) == 0 {
+			return connectors.Hint(fmt.Errorf("%w: %s or its values of %s from %d on vanished while they were read", connectors.ErrChanged, r.Name, more.name, next),
+				"run the source again")
 		}
-		for _, a := range part.Attributes {
-			if a.Name == more.name {
-				r.Attributes[i].Values = append(r.Attributes[i].Values, a.Values...)
-			}
-		}
+		r.Attributes[i].Values = append(r.Attributes[i].Values, part.Attributes[0].Values...)
 		before := next
 		next = 0
 		for _, again := range rest.ranged {
@@ -253,6 +283,16 @@ func (s *source) requested() []string {
 	return names
 }
 
+// uniqueKey reports whether the directory itself sees to it that no two entries have one key.
+func (s *source) uniqueKey() bool {
+	for _, p := range presets {
+		if p.Key != "" && strings.EqualFold(p.Key, s.config.key()) {
+			return true
+		}
+	}
+	return false
+}
+
 // all reports whether every attribute is recorded.
 func (s *source) all() bool { return slices.Contains(s.config.Attributes, "*") }
 
@@ -274,7 +314,13 @@ func (s *source) pasteable(server string, r *ldap.SearchRequest) string {
 	if s.config.BindDN != "" {
 		parts = append(parts, "-D", quote(s.config.BindDN), "-w", `"$LDAPPASSWORD"`)
 	}
-	parts = append(parts, "-E", fmt.Sprintf("pr=%d/noprompt", s.config.pageSize()), "-b", quote(r.BaseDN), quote(r.Filter))
+	if ldap.FindControl(r.Controls, ldap.ControlTypePaging) != nil {
+		parts = append(parts, "-E", fmt.Sprintf("pr=%d/noprompt", s.config.pageSize()))
+	}
+	if r.Scope == ldap.ScopeBaseObject {
+		parts = append(parts, "-s", "base")
+	}
+	parts = append(parts, "-b", quote(r.BaseDN), quote(r.Filter))
 	for _, a := range r.Attributes {
 		parts = append(parts, quote(a))
 	}

@@ -1,10 +1,13 @@
 package ldap_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +30,7 @@ func TestConformance(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
 	d := &directory{Server: s, dns: map[string]string{}, attributes: map[string][]people.Attribute{}}
 	connectorstest.Run(t, connectorstest.Harness{
-		Size: 45,
+		Size: 70, // seven pages, and more keys than one search looks up
 		Open: func(t testing.TB) connectors.Connector { return open(t, config(s)) },
 		Fill: d.fill, Want: d.want, Remove: d.remove, Update: d.update, Reorder: d.reorder,
 		Missing: func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) },
@@ -354,5 +357,43 @@ func TestValidate(t *testing.T) {
 		if scope := c.Scope(); !strings.Contains(scope, "filter "+want+" key") {
 			t.Errorf("filter %q: scope %s, want %s", filter, scope, want)
 		}
+	}
+}
+
+// addRequest puts an entry into a directory, attribute by attribute.
+func addRequest(dn string, attributes []people.Attribute) *goldap.AddRequest {
+	request := goldap.NewAddRequest(dn, nil)
+	for _, a := range attributes {
+		if len(a.Values) > 0 {
+			request.Attribute(a.Name, a.Values)
+		}
+	}
+	return request
+}
+
+// What the log says of a search can be pasted into a shell and finds the same entries.
+func TestLoggedSearchCanBePasted(t *testing.T) {
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
+	s.Add("cn=o'neil,ou=people,"+s.Suffix, map[string][]string{"objectClass": {"inetOrgPerson"}, "sn": {"O'Neil"}, "uid": {"oneil"}})
+	s.Add("uid=alice,ou=people,"+s.Suffix, person("alice"))
+	var log bytes.Buffer
+	c := config(s)
+	c.Filter = "sn=O'N*"
+	reader, err := c.Open(connectors.Env{Source: "people", Attributes: wantedAttributes, Log: zerolog.New(&log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(t.Context(), nil, func(connectors.Record) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	var line struct{ Message string }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || strings.Contains(log.String(), s.SyncPassword) {
+		t.Fatalf("log %s, %v", log.String(), err)
+	}
+	shell := exec.Command("sh", "-c", line.Message)
+	shell.Env = append(os.Environ(), "LDAPPASSWORD="+s.SyncPassword)
+	out, err := shell.CombinedOutput()
+	if err != nil || strings.Count(string(out), "dn:") != 1 || !strings.Contains(string(out), "uid: oneil") {
+		t.Errorf("%s\nfinds %s, %v", line.Message, out, err)
 	}
 }

@@ -48,11 +48,9 @@ func (p *pass) lookUp(keys []string, present map[string]bool) error {
 	key := p.config.key()
 	coding := syntaxes[strings.ToLower(key)]
 	for _, k := range keys {
-		raw, err := coding.bytes(k)
-		if err != nil {
-			continue // no entry can have such a key
+		for _, raw := range coding.bytes(k) {
+			fmt.Fprintf(&filter, "(%s=%s)", key, ldap.EscapeFilter(raw))
 		}
-		fmt.Fprintf(&filter, "(%s=%s)", key, escapeAll(raw, coding))
 	}
 	if filter.Len() == 0 {
 		return nil
@@ -74,18 +72,6 @@ func (p *pass) lookUp(keys []string, present map[string]bool) error {
 		}
 	}
 	return nil
-}
-
-// escapeAll writes a value for a filter: binary ones byte by byte (RFC 4515, 3).
-func escapeAll(raw string, coding syntax) string {
-	if coding == plain {
-		return ldap.EscapeFilter(raw)
-	}
-	var escaped strings.Builder
-	for i := range len(raw) {
-		fmt.Fprintf(&escaped, `\%02x`, raw[i])
-	}
-	return escaped.String()
 }
 
 // Check signs in, finds the bases and looks at one entry.

@@ -20,7 +20,7 @@ var presets = map[string]Preset{
 	"active-directory": {Key: "objectGUID", Filter: "(&(objectCategory=person)(objectClass=user))", UserName: "sAMAccountName",
 		FullName: "cn", Email: "mail", PageSize: 1000, Disabled: []string{"userAccountControl", "accountExpires"}},
 	"openldap": {Key: "entryUUID", Filter: "(objectClass=inetOrgPerson)", UserName: "uid", FullName: "cn", Email: "mail", PageSize: 5000},
-	"389ds": {Key: "nsUniqueId", Filter: "(objectClass=inetOrgPerson)", UserName: "uid", FullName: "cn", Email: "mail", PageSize: 5000,
+	"389ds": {Key: "nsUniqueId", Filter: "(|(objectClass=inetOrgPerson)(objectClass=nsPerson))", UserName: "uid", FullName: "cn", Email: "mail", PageSize: 5000,
 		Disabled: []string{"nsAccountLock"}},
 	"edirectory": {Key: "GUID", Filter: "(objectClass=inetOrgPerson)", UserName: "cn", FullName: "fullName", Email: "mail", PageSize: 1000,
 		Disabled: []string{"loginDisabled"}},
@@ -42,7 +42,9 @@ var passwords = map[string]bool{
 	"authpassword": true, "passwordhistory": true, "nspassword": true, "orclpassword": true, "msds-managedpassword": true, "ms-mcs-admpwd": true,
 	"mslaps-password": true, "mslaps-encryptedpassword": true, "mslaps-encryptedpasswordhistory": true, "httppassword": true, "trustauthincoming": true, "trustauthoutgoing": true,
 	"privatekey": true, "nspmpassword": true, "userpkcs12": true, "ipanthash": true, "unixuserpassword": true,
-	"msfve-recoverypassword": true, "initialauthincoming": true, "initialauthoutgoing": true, "currentvalue": true, "priorvalue": true,
+	"password": true, "pwd": true, "passwordprofile": true, "sambacleartextpassword": true, "sambapreviouscleartextpassword": true,
+	"dsphttppassword": true, "nspmdistributionpassword": true, "sasloginsecret": true, "krbpwdhistory": true, "krbmkey": true, "mssfu30password": true,
+	"nsds5replicacredentials": true, "olcrootpw": true, "msfve-recoverypassword": true, "initialauthincoming": true, "initialauthoutgoing": true, "currentvalue": true, "priorvalue": true,
 }
 
 // isPassword reports whether an attribute, with or without options, holds a password.

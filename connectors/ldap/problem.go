@@ -2,9 +2,11 @@ package ldap
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -91,11 +93,17 @@ func invalidCredentials(words string) string {
 // unreachable says why a server could not be connected to.
 func unreachable(server string, err error) error {
 	words, try := err.Error(), "is the server running, and does a firewall let rollcall through?"
+	var file *fs.PathError
+	var header tls.RecordHeaderError
 	var dns *net.DNSError
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &file):
+		try = "check the files under tls"
+	case errors.As(err, &header):
+		words, try = "it does not speak TLS on this port", "ldaps:// with the port for it (636), or ldap:// with tls: {start_tls: true}"
 	case errors.As(err, &dns):
 		words, try = "the host name "+dns.Name+" is not known", "check servers"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -39,6 +39,7 @@ type attribute struct {
 	flag     func(d *decoder, value string) bool // says that the account may not be used
 	hidden   bool                                // no part of the record
 	from     int                                 // first value of a range that goes on, else 0
+	entry    int                                 // the last entry that had it
 }
 
 // rangedAttribute is an attribute of which the server gave only the first values (MS-ADTS 3.1.1.3.1.3.3).
@@ -63,6 +64,7 @@ func (d *decoder) decode(content []byte, r *connectors.Record) error {
 	if err != nil {
 		return err
 	}
+	dn = strings.ToValidUTF8(dn, "\uFFFD")
 	d.addUnseen(dn)
 	slices.SortFunc(d.attributes, func(a, b connectors.Attribute) int { return strings.Compare(a.Name, b.Name) })
 	*r = connectors.Record{Key: d.keyValue, Kind: connectors.User, Name: dn, Attributes: d.attributes, Disabled: d.disabled}
@@ -85,8 +87,9 @@ func (d *decoder) take(name, values string) error {
 		d.values = append(d.values, a.syntax.text(value))
 	}
 	list := d.values[first:len(d.values):len(d.values)]
+	slices.Sort(list)
 	if a.key && len(list) > 0 {
-		d.keyValue = list[0]
+		d.keyValue = list[0] // the smallest: another order is no other entry
 	}
 	for _, value := range list {
 		d.disabled = d.disabled || a.flag != nil && a.flag(d, value)
@@ -95,18 +98,30 @@ func (d *decoder) take(name, values string) error {
 		d.values = d.values[:first]
 		return nil
 	}
-	slices.Sort(list)
-	if a.wanted >= 0 {
-		if d.seen[a.wanted] == d.entry { // "member" and "member;range=0-1499" in one entry
-			return nil
-		}
-		d.seen[a.wanted] = d.entry
+	if len(list) == 0 {
+		return nil // "member" without values stands beside "member;range=0-1499"; addUnseen lists what is empty
 	}
-	d.attributes = append(d.attributes, connectors.Attribute{Name: a.name, Values: list})
+	d.add(a, list)
 	if a.from > 0 {
 		d.ranged = append(d.ranged, rangedAttribute{a.name, a.from})
 	}
 	return nil
+}
+
+// add lists an attribute. One that comes in several pieces is one attribute.
+func (d *decoder) add(a *attribute, list []string) {
+	again := a.entry == d.entry
+	a.entry = d.entry
+	if a.wanted >= 0 {
+		again = d.seen[a.wanted] == d.entry
+		d.seen[a.wanted] = d.entry
+	}
+	if again {
+		i := slices.IndexFunc(d.attributes, func(other connectors.Attribute) bool { return other.Name == a.name })
+		d.attributes[i].Values = slices.Sorted(slices.Values(slices.Concat(d.attributes[i].Values, list)))
+		return
+	}
+	d.attributes = append(d.attributes, connectors.Attribute{Name: a.name, Values: list})
 }
 
 // addUnseen lists the wanted attributes that the entry has not: they are empty, which is not the same as unknown. "dn"
@@ -141,7 +156,7 @@ func (d *decoder) attributeOf(name string) *attribute {
 func (d *decoder) learn(name string) *attribute {
 	base, from := cutRange(name)
 	lower := strings.ToLower(base)
-	a := &attribute{name: base, wanted: -1, syntax: syntaxes[lower], password: isPassword(base), from: from,
+	a := &attribute{name: strings.ToValidUTF8(base, "\uFFFD"), wanted: -1, syntax: syntaxes[lower], password: isPassword(base), from: from,
 		key: strings.EqualFold(base, d.key), flag: disabledFlags[lower]}
 	for i, wanted := range d.want {
 		if strings.EqualFold(wanted, base) {

@@ -16,7 +16,7 @@ import (
 	"rollcall/connectors"
 )
 
-// dialTimeout is how long a connection, its TLS and each answer of the sign-in may take.
+// dialTimeout is how long a connection and its TLS may take.
 const dialTimeout = 10 * time.Second
 
 // session is a signed-in connection to one server, for one pass.
@@ -104,6 +104,7 @@ func (s *source) secure(ctx context.Context, conn net.Conn, u *url.URL) (net.Con
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if u.Scheme != "ldaps" {
 		if err := startTLS(conn); err != nil {
 			return nil, err

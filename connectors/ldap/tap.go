@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type tap struct {
 	wait  atomic.Int64 // nanoseconds spent waiting for the server
 
 	mu    sync.Mutex
+	asked bool // a request is on its way, and silence counts
 	cause error
 }
 
@@ -59,6 +61,29 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Write sends a request of go-ldap's. From now on the server has to say something.
+func (t *tap) Write(p []byte) (int, error) {
+	t.listen(true)
+	return t.Conn.Write(p)
+}
+
+// listen begins another span of silence, without an end when nothing was asked.
+func (t *tap) listen(asked bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asked = asked
+	t.extend()
+}
+
+// extend is called with the lock held. A connection that takes no deadline is closed, and says so when it is read.
+func (t *tap) extend() {
+	until := time.Time{}
+	if t.asked {
+		until = time.Now().Add(t.idle)
+	}
+	_ = t.SetReadDeadline(until)
+}
+
 // failure returns why the stream ended: the first error of server, connection or sink.
 func (t *tap) failure() error {
 	t.mu.Lock()
@@ -77,9 +102,9 @@ func (t *tap) fail(err error) error {
 
 // next reads one whole message into the tap's buffer.
 func (t *tap) next() ([]byte, error) {
-	if err := t.SetReadDeadline(time.Now().Add(t.idle)); err != nil {
-		return nil, err
-	}
+	t.mu.Lock()
+	t.extend()
+	t.mu.Unlock()
 	begun := time.Now()
 	head, err := t.in.Peek(2)
 	if err != nil {
@@ -105,16 +130,27 @@ func (t *tap) next() ([]byte, error) {
 	if length > maxMessage {
 		return nil, fmt.Errorf("%w: a message of %d bytes", errBER, length)
 	}
-	if cap(t.buf) < header+length {
-		t.buf = make([]byte, header+length, max(4096, (header+length)*5/4))
-	}
-	t.buf = t.buf[:header+length]
-	if _, err := io.ReadFull(t.in, t.buf); err != nil {
+	if err := t.fill(header + length); err != nil {
 		return nil, t.ended(err)
 	}
 	t.wait.Add(int64(time.Since(begun)))
 	t.bytes.Add(int64(len(t.buf)))
 	return t.buf, nil
+}
+
+// fill reads n bytes into the buffer, which grows with what comes and not with what was promised.
+func (t *tap) fill(n int) error {
+	const step = 1 << 20
+	t.buf = t.buf[:0]
+	for len(t.buf) < n {
+		have := len(t.buf)
+		more := min(n-have, max(step, have))
+		t.buf = slices.Grow(t.buf, more)[:have+more]
+		if _, err := io.ReadFull(t.in, t.buf[have:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ended says in words how the stream ended.
@@ -132,10 +168,6 @@ func (t *tap) ended(err error) error {
 
 // divert hands a search's entry or reference to the sink and returns what is left for go-ldap.
 func (t *tap) divert(message []byte) ([]byte, error) {
-	s := t.sink.Load()
-	if s == nil {
-		return message, nil
-	}
 	body, _, err := expect(message, tagSequence)
 	if err != nil {
 		return nil, err
@@ -145,13 +177,17 @@ func (t *tap) divert(message []byte) ([]byte, error) {
 		return nil, err
 	}
 	tag, content, _, err := element(body)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case tag == tagSearchEntry:
+	}
+	s := t.sink.Load()
+	switch {
+	case tag == tagSearchEntry && s != nil:
 		return nil, s.entry(content)
-	case tag == tagSearchReference:
+	case tag == tagSearchReference && s != nil:
 		return nil, s.reference(content)
+	case tag == tagSearchDone, tag == tagBindResponse:
+		t.listen(false)
 	}
 	return message, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +28,10 @@ const (
 var syntaxes = map[string]syntax{
 	"objectguid": guidMixed, "ms-ds-consistencyguid": guidMixed, "guid": guidPlain, "objectsid": sid, "securityidentifier": sid,
 	"accountexpires": fileTime, "lastlogon": fileTime, "lastlogontimestamp": fileTime, "pwdlastset": fileTime,
-	"badpasswordtime": fileTime, "lockouttime": fileTime,
+	"badpasswordtime": fileTime, "lockouttime": fileTime, "lastlogoff": fileTime, "msds-userpasswordexpirytimecomputed": fileTime,
+	"sidhistory": sid, "tokengroups": sid, "msexchmailboxguid": guidMixed,
 	"whencreated": generalTime, "whenchanged": generalTime, "createtimestamp": generalTime, "modifytimestamp": generalTime,
-	"pwdchangedtime": generalTime, "loginexpirationtime": generalTime, "logintime": generalTime, "shadowexpiretime": generalTime,
+	"pwdchangedtime": generalTime, "loginexpirationtime": generalTime, "logintime": generalTime, "passwordexpirationtime": generalTime, "krbpasswordexpiration": generalTime, "krbprincipalexpiration": generalTime, "krblastpwdchange": generalTime,
 }
 
 // text returns a value as text.
@@ -44,9 +46,9 @@ func (s syntax) text(value string) string {
 			return t
 		}
 	case fileTime:
-		return formatFileTime(value)
+		value = formatFileTime(value)
 	case generalTime:
-		return formatGeneralTime(value)
+		value = formatGeneralTime(value)
 	}
 	if utf8.ValidString(value) {
 		return value
@@ -54,19 +56,25 @@ func (s syntax) text(value string) string {
 	return base64.StdEncoding.EncodeToString([]byte(value))
 }
 
-// bytes returns the value that text was made of, for a filter.
-func (s syntax) bytes(text string) (string, error) {
-	if s != guidMixed && s != guidPlain {
-		return text, nil
+// bytes returns the values that text may have been made of, for a filter; none when there is no such value.
+func (s syntax) bytes(text string) []string {
+	switch s {
+	case guidMixed, guidPlain:
+		raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+		if err != nil || len(raw) != 16 {
+			return nil
+		}
+		if s == guidMixed {
+			swapGUID(raw)
+		}
+		return []string{string(raw)}
+	case sid:
+		return parseSID(text)
 	}
-	raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	if err != nil || len(raw) != 16 {
-		return "", fmt.Errorf("%q is no GUID", text)
+	if raw, err := base64.StdEncoding.DecodeString(text); err == nil && !utf8.Valid(raw) {
+		return []string{text, string(raw)}
 	}
-	if s == guidMixed {
-		swapGUID(raw)
-	}
-	return string(raw), nil
+	return []string{text}
 }
 
 func formatGUID(value string, mixed bool) string {
@@ -108,6 +116,30 @@ func formatSID(value string) (string, bool) {
 	return string(text), true
 }
 
+// parseSID is formatSID's other direction.
+func parseSID(text string) []string {
+	var parts []uint64
+	for part := range strings.SplitSeq(strings.TrimPrefix(text, "S-"), "-") {
+		n, err := strconv.ParseUint(part, 10, 48)
+		if err != nil {
+			return nil
+		}
+		parts = append(parts, n)
+	}
+	if len(parts) < 2 || len(parts) > 2+255 || parts[0] > 255 {
+		return nil
+	}
+	raw := binary.BigEndian.AppendUint64(nil, parts[1])
+	raw[0], raw[1] = byte(parts[0]), byte(len(parts)-2)
+	for _, n := range parts[2:] {
+		if n > math.MaxUint32 {
+			return nil
+		}
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(n))
+	}
+	return []string{string(raw)}
+}
+
 // never is the text of a point in time that does not come.
 const never = "never"
 
@@ -125,7 +157,8 @@ func formatFileTime(value string) string {
 }
 
 // generalTimes are the forms of a generalized time that directories use.
-var generalTimes = []string{"20060102150405Z0700", "20060102150405.999999999Z0700", "200601021504Z0700", "2006010215Z0700"}
+var generalTimes = []string{"20060102150405Z0700", "20060102150405.999999999Z0700", "200601021504Z0700", "2006010215Z0700",
+	"20060102150405Z07", "200601021504Z07", "2006010215Z07"}
 
 // formatGeneralTime writes a generalized time (RFC 4517, 3.3.13) as RFC 3339.
 func formatGeneralTime(value string) string {

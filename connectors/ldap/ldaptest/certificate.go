@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// makeCertificates makes an authority (ca.pem), a server's certificate for 127.0.0.1 and localhost, and a client's.
-func makeCertificates(t testing.TB, dir string) {
+// makeCertificates makes an authority (ca.pem), a server's certificate for its address and localhost, and a client's.
+func makeCertificates(t testing.TB, dir string, address net.IP) {
 	t.Helper()
 	authority := template(1, "test authority")
 	authority.IsCA, authority.BasicConstraintsValid, authority.KeyUsage = true, true, x509.KeyUsageCertSign
 	key := newKey(t)
 	write(t, filepath.Join(dir, "ca.pem"), "CERTIFICATE", sign(t, authority, authority, &key.PublicKey, key))
 	server := template(2, "localhost")
-	server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{address}
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := template(3, "sync")
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}

@@ -40,6 +40,8 @@ type Server struct {
 
 	t       testing.TB
 	dir     string
+	program func() *exec.Cmd // a new process of the server
+	group   bool             // it has child processes, in a process group of its own
 	command *exec.Cmd
 	died    chan struct{}
 }
@@ -54,11 +56,14 @@ func StartSlapd(t testing.TB, o SlapdOptions) *Server {
 	s := &Server{Suffix: suffix, AdminDN: "cn=admin," + suffix, AdminPassword: "secret", SyncDN: "cn=sync," + suffix, SyncPassword: "sync-secret",
 		CAFile: filepath.Join(dir, "ca.pem"), ClientCert: filepath.Join(dir, "client.pem"), ClientKey: filepath.Join(dir, "client.key"), t: t, dir: dir,
 		URL: "ldap://" + freeAddress(t), LDAPSURL: "ldaps://" + freeAddress(t)}
-	makeCertificates(t, dir)
+	makeCertificates(t, dir, net.IPv4(127, 0, 0, 1))
 	s.write("rfc2307bis.schema", rfc2307bis)
 	s.write("slapd.conf", s.configuration(o))
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	s.program = func() *exec.Cmd {
+		return exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(dir, "slapd.conf"), "-d", "0")
 	}
 	s.load(o)
 	s.start()
@@ -80,10 +85,10 @@ func (s *Server) Stop() { s.signal(syscall.SIGINT) }
 func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
 
 // Freeze stops the server's process without ending it, Thaw lets it go on.
-func (s *Server) Freeze() { _ = s.command.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() { s.send(syscall.SIGSTOP) }
 
 // Thaw lets a frozen server go on.
-func (s *Server) Thaw() { _ = s.command.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Thaw() { s.send(syscall.SIGCONT) }
 
 // Add adds an entry.
 func (s *Server) Add(dn string, attributes map[string][]string) {
@@ -161,7 +166,10 @@ func (s *Server) Conn() *ldap.Conn {
 
 func (s *Server) start() {
 	s.t.Helper()
-	s.command = exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(s.dir, "slapd.conf"), "-d", "0")
+	s.command = s.program()
+	if s.group {
+		s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	}
 	var out bytes.Buffer
 	s.command.Stdout, s.command.Stderr = &out, &out
 	if err := s.command.Start(); err != nil {
@@ -170,33 +178,52 @@ func (s *Server) start() {
 	died := make(chan struct{})
 	s.died = died
 	go func() { _ = s.command.Wait(); close(died) }()
-	for range 1000 {
-		if c, err := ldap.DialURL(s.URL); err == nil {
-			_ = c.Close()
+	for begun := time.Now(); time.Since(begun) < time.Minute; {
+		if s.answers() {
 			return
 		}
 		select {
 		case <-died:
-			s.t.Fatalf("slapd died: %s", out.String())
+			s.t.Fatalf("%s died: %s", s.command.Path, out.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	s.t.Fatal("slapd did not answer within 10 s")
+	s.t.Fatalf("%s did not answer within a minute", s.command.Path)
+}
+
+// answers reports whether the administrator can sign in.
+func (s *Server) answers() bool {
+	c, err := ldap.DialURL(s.URL)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	c.SetTimeout(time.Second)
+	return c.Bind(s.AdminDN, s.AdminPassword) == nil
 }
 
 func (s *Server) signal(signal syscall.Signal) {
 	if s.command == nil {
 		return
 	}
-	_ = s.command.Process.Signal(syscall.SIGCONT)
-	_ = s.command.Process.Signal(signal)
+	s.send(syscall.SIGCONT)
+	s.send(signal)
 	select {
 	case <-s.died:
 	case <-time.After(20 * time.Second):
-		_ = s.command.Process.Kill()
+		s.send(syscall.SIGKILL)
 		<-s.died
 	}
 	s.command = nil
+}
+
+// send sends a signal to the server's process, or to its group.
+func (s *Server) send(signal syscall.Signal) {
+	pid := s.command.Process.Pid
+	if s.group {
+		pid = -pid
+	}
+	_ = syscall.Kill(pid, signal)
 }
 
 // load fills the stopped server's database.
@@ -319,12 +346,16 @@ func need(t testing.TB, programs ...string) {
 		if path(name) != "" {
 			continue
 		}
-		text := name + " is not installed: go run ./.ci/test -install"
-		if os.Getenv("CI") != "" {
-			t.Fatal(text)
-		}
-		t.Skip("SKIPPED: " + text)
+		missing(t, name+" is not installed: go run ./.ci/test -install")
 	}
+}
+
+func missing(t testing.TB, text string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(text)
+	}
+	t.Skip("SKIPPED: " + text)
 }
 
 // path finds a program, also where an ordinary account does not look. It is "" for one that is missing.
