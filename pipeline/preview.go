@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 
 	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
+	"rollcall/store"
 )
 
 // errEnough ends a preview.
@@ -36,6 +38,10 @@ func Preview(ctx context.Context, source Source, n int, log zerolog.Logger, fn f
 			mapErr = errors.New(r.Problem)
 		}
 		mask(&r, m.Secrets())
+		pins := change.List[store.PINs.List()]
+		for i := range pins {
+			pins[i] = mapping.MaskSecret(pins[i])
+		}
 		return fn(r, change, mapErr)
 	})
 	if errors.Is(err, errEnough) {
@@ -46,7 +52,7 @@ func Preview(ctx context.Context, source Source, n int, log zerolog.Logger, fn f
 
 func mask(r *connectors.Record, secrets []string) {
 	for i, a := range r.Attributes {
-		if slices.Contains(secrets, a.Name) {
+		if slices.ContainsFunc(secrets, func(name string) bool { return strings.EqualFold(name, a.Name) }) {
 			hidden := make([]string, len(a.Values))
 			for j := range hidden {
 				hidden[j] = mapping.MaskSecret(a.Values[j])
