@@ -1,15 +1,9 @@
 package pipeline
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/nats-io/nats.go/jetstream"
-
-	"rollcall/events"
-	"rollcall/pipeline/mapping"
 )
 
 // numbersHeader names the records whose changes a message of CHANGES carries: "1-400,407".
@@ -110,24 +104,4 @@ func (s *numberSet) add(first, last uint64) {
 			s.count++
 		}
 	}
-}
-
-// readChanges calls fn for every change of a run that CHANGES has now; the change is reused between calls. It
-// returns how many distinct ones there are.
-func readChanges(ctx context.Context, bus *events.Bus, source string, run uint64, fn func(*mapping.Change) error) (int, error) {
-	var seen numberSet
-	var change mapping.Change
-	err := bus.ReadAll(ctx, events.ChangesStream, events.ChangesSubject(source, run), func(msg jetstream.Msg) error {
-		return splitChanges(msg.Data(), func(data []byte) error {
-			if err := mapping.DecodeChange(data, &change); err != nil {
-				return err
-			}
-			seen.add(change.Number, change.Number)
-			return fn(&change)
-		})
-	})
-	if err != nil {
-		return 0, fmt.Errorf("changes of run %d of %s: %w", run, source, err)
-	}
-	return seen.count, nil
 }

@@ -29,7 +29,6 @@ type planner struct {
 	source   *store.Source
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
-	batch   []mapping.Change
 	sum     contentSum
 	entries int
 }
@@ -42,7 +41,7 @@ type planned struct {
 }
 
 // planBatch is how many verdicts are written in one transaction.
-const planBatch = 2000
+const planBatch = 4000
 
 // The parts of a plan, by the first byte of the key: entries that are gone, what is released before anybody
 // claims it, and the verdicts.

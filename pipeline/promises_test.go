@@ -1,15 +1,12 @@
 package pipeline_test
 
 import (
-	"context"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/events"
 	"rollcall/pipeline"
@@ -469,18 +466,4 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 	}
 	t.Fatal("it did not come to pass within 20 s")
-}
-
-// lastEventOf returns the last event of a user as it stands in the stream.
-func (c *company) lastEventOf(id string) (body []byte) {
-	c.withBus(func(bus *events.Bus) {
-		err := bus.ReadAll(context.Background(), events.UsersStream, "rollcall.users.*."+id, func(msg jetstream.Msg) error {
-			body = msg.Data()
-			return nil
-		})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-	})
-	return body
 }

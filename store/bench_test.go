@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,27 +28,21 @@ func BenchmarkFirstLoad(b *testing.B) {
 
 func load(b *testing.B, people []int, batch int) {
 	for b.Loop() {
-		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{NoSync: os.Getenv("NOSYNC") != ""})
-		var before, after syscall.Rusage
-		var cpu time.Duration
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
 		for part := range slices.Chunk(people, batch) {
 			b.StopTimer()
 			arrived := make([]person, len(part))
 			for i, n := range part {
 				arrived[i] = somebody(n)
 			}
-			syscall.Getrusage(0, &before)
 			b.StartTimer()
 			update(b, db, func(tx *store.Tx) error { return putAll(tx, arrived) })
-			syscall.Getrusage(0, &after)
-			cpu += time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 		}
 		info, err := os.Stat(db.Path())
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(info.Size())/1e6, "MB")
-		b.ReportMetric(float64(cpu)/1e5/1e3, "cpuus/user")
 		shut(b, db)
 	}
 	b.ReportMetric(float64(len(people)*b.N)/b.Elapsed().Seconds(), "users/s")
@@ -155,4 +148,85 @@ func update(t testing.TB, db *store.DB, fn func(tx *store.Tx) error) {
 	if err := db.Update(fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// BenchmarkPlan writes, reads and drops a plan of 100,000 verdicts that arrive in any order.
+func BenchmarkPlan(b *testing.B) {
+	const verdicts, batch = 100_000, 1000
+	value := bytes.Repeat([]byte("verdict "), 140)
+	spent := map[string]time.Duration{}
+	for b.Loop() {
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
+		phase := func(name string, fn func()) {
+			start := time.Now()
+			fn()
+			spent[name] += time.Since(start)
+		}
+		phase("put", func() {
+			for part := range slices.Chunk(rand.Perm(verdicts), batch) {
+				update(b, db, func(tx *store.Tx) error {
+					for _, n := range part {
+						k := store.KeyOf(entryKey(n))
+						must(b, tx.PlanPut("people", 1, k[:], value))
+					}
+					return nil
+				})
+			}
+		})
+		phase("read", func() { readPlan(b, db, verdicts) })
+		phase("drop", func() {
+			for more := true; more; {
+				update(b, db, func(tx *store.Tx) (err error) {
+					more, err = tx.PlanDrop("people", 1, 10*batch)
+					return err
+				})
+			}
+		})
+		shut(b, db)
+	}
+	for name, d := range spent {
+		b.ReportMetric(float64(d.Microseconds())/float64(verdicts*b.N), name+"-µs/verdict")
+	}
+}
+
+// readPlan reads a plan as applying does: in pages.
+func readPlan(b *testing.B, db *store.DB, want int) {
+	var after []byte
+	for n := 0; n < want; {
+		must(b, db.View(func(tx *store.Tx) error {
+			page := 0
+			return tx.Plan("people", 1, after, func(key, _ []byte) error {
+				after = append(after[:0], key...)
+				n++
+				if page++; page == 1000 {
+					return store.ErrStop
+				}
+				return nil
+			})
+		}))
+	}
+}
+
+// BenchmarkDropRevisions drops 100,000 revisions that were relayed.
+func BenchmarkDropRevisions(b *testing.B) {
+	const revisions, batch = 100_000, 1000
+	body := bytes.Repeat([]byte("revision "), 100)
+	for b.Loop() {
+		b.StopTimer()
+		db := open(b, filepath.Join(b.TempDir(), "store.db"), store.Options{})
+		for range revisions / 10 / batch {
+			update(b, db, func(tx *store.Tx) error {
+				for range 10 * batch {
+					must(b, appendRevision(tx, string(body)))
+				}
+				return nil
+			})
+		}
+		b.StartTimer()
+		for n := uint64(batch); n <= revisions; n += batch {
+			update(b, db, func(tx *store.Tx) error { return tx.DropRevisions(n, batch) })
+		}
+		shut(b, db)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(revisions*b.N), "µs/revision")
 }

@@ -25,7 +25,7 @@ func (db *DB) Check() error {
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	defer b.Rollback()
+	defer func() { _ = b.Rollback() }() // nothing was written
 	return (&checker{tx: newTx(b), tallies: map[string]tally{}}).check()
 }
 
@@ -339,6 +339,7 @@ func (c *checker) runs() {
 		if err == nil && r == nil {
 			c.violated("plan of run %d of %s: there is no such run", p.Run, p.Source)
 		}
+		c.failed(c.tx.Plan(p.Source, p.Run, nil, func(_, _ []byte) error { return nil }))
 	}
 }
 

@@ -23,7 +23,7 @@ func TestCheckFinds(t *testing.T) {
 		},
 		`the id "z" belongs to user number 9`:   func(tx *Tx) error { return tx.table(claimsBucket).put(idKey("z"), []byte{9}) },
 		"is no number":                          func(tx *Tx) error { return tx.table(claimsBucket).put(idKey("z"), nil) },
-		"is no block of an index":               func(tx *Tx) error { return tx.table(blocksBucket).put([]byte(claimsBucket), []byte("block")) },
+		"is no block of an index":               func(tx *Tx) error { return tx.table(blockBucket).put(blockKey, []byte("block")) },
 		"no run is being applied":               func(tx *Tx) error { return tx.ReleaseClaims("a", []Claim{{Space: Names, Value: "alice"}}) },
 		`released name "x" without claiming it`: func(tx *Tx) error { return tx.table(releasedBucket).put(releasedKey("a", []byte("\x01x")), nil) },
 		"holds and has released a PIN":          func(tx *Tx) error { return tx.table(releasedBucket).put(releasedKey("a", []byte("\x03hash")), nil) },
@@ -60,6 +60,9 @@ func TestCheckFinds(t *testing.T) {
 		"result 1: lies under 0000000000000005":    func(tx *Tx) error { return move(tx.table(resultsBucket), number(1), number(5)) },
 		"run 1 of people: lies elsewhere":          func(tx *Tx) error { return move(tx.table(runsBucket, "people"), number(1), number(2)) },
 		"plan of run 7 of people: there is no":     func(tx *Tx) error { return tx.PlanPut("people", 7, []byte("k"), nil) },
+		"a verdict that is not there": func(tx *Tx) error {
+			return errors.Join(tx.PlanPut("people", 1, []byte("k"), nil), tx.putIndexes(), tx.removeRoom(planPath("people", 1, chunkName(1))...))
+		},
 	}
 	for want, breakIt := range tests {
 		t.Run(want, func(t *testing.T) {
@@ -70,7 +73,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 			if err := db.bolt.Update(func(b *bolt.Tx) error {
 				tx := newTx(b)
-				return errors.Join(breakIt(tx), tx.putClaims())
+				return errors.Join(breakIt(tx), tx.putIndexes())
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -8,11 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 )
 
 // ErrTaken means that a value which must be unique belongs to another user. It comes as a
@@ -78,25 +73,6 @@ func FoldClaim(c Claim) Claim {
 	return c
 }
 
-// Fold returns what two spellings of a name have in common: NFC, case-folded, without invisible
-// characters at its ends. Folding twice changes nothing. Of a text that is not UTF-8 only ASCII is
-// folded, so that broken texts stay different from each other.
-func Fold(s string) string {
-	ascii := isASCII(s)
-	if ascii || !utf8.ValidString(s) {
-		return foldASCII(s)
-	}
-	fold := cases.Fold()
-	for range 4 {
-		folded := norm.NFC.String(fold.String(norm.NFC.String(trim(s))))
-		if folded == s {
-			break
-		}
-		s = folded
-	}
-	return s
-}
-
 // Holder returns the id of the user who holds a value, "" for none.
 func (tx *Tx) Holder(c Claim) (string, error) {
 	c = FoldClaim(c)
@@ -141,8 +117,8 @@ func (tx *Tx) ReleaseClaims(userID string, claims []Claim) error {
 	return nil
 }
 
-// claim makes the index say that the user of that number holds what u wants and nothing else. It
-// changes nothing when another user holds any of it.
+// claim makes the index say that the user of that number holds what u wants and nothing else, and knows
+// a new user's id. It changes nothing when another user holds any of it.
 func (tx *Tx) claim(u *User, number uint64, held, wanted []Claim) error {
 	index, err := tx.claims()
 	if err != nil {
@@ -162,6 +138,9 @@ func (tx *Tx) claim(u *User, number uint64, held, wanted []Claim) error {
 	}
 	if err := drop(index, number, held, wanted); err != nil {
 		return err
+	}
+	if held == nil {
+		gains = append(gains, idKey(u.ID))
 	}
 	for _, key := range gains {
 		index.put(key, number)
@@ -207,23 +186,7 @@ func drop(index *index, number uint64, held, wanted []Claim) error {
 
 // claims returns the index of what users hold, their ids included.
 func (tx *Tx) claims() (*index, error) {
-	if tx.index != nil {
-		return tx.index, nil
-	}
-	x, err := newIndex(tx.table(claimsBucket), tx.table(blocksBucket))
-	if err != nil {
-		return nil, err
-	}
-	tx.index = x
-	return x, nil
-}
-
-// putClaims writes the index when the transaction ends.
-func (tx *Tx) putClaims() error {
-	if tx.index == nil {
-		return nil
-	}
-	return tx.index.flush()
+	return tx.index(tx.table(claimsBucket), tx.table(blockBucket))
 }
 
 // released returns the index keys of the claims that user has given up.
@@ -293,47 +256,4 @@ func compareClaims(a, b Claim) int {
 
 func equal(key []byte) func([]byte) bool {
 	return func(other []byte) bool { return bytes.Equal(key, other) }
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-func foldASCII(s string) string {
-	for len(s) > 0 && invisibleASCII(s[0]) {
-		s = s[1:]
-	}
-	for len(s) > 0 && invisibleASCII(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			return lowerASCII(s)
-		}
-	}
-	return s
-}
-
-// lowerASCII leaves bytes beyond ASCII alone, where strings.ToLower would replace invalid ones.
-func lowerASCII(s string) string {
-	lower := []byte(s)
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
-	}
-	return string(lower)
-}
-
-func invisibleASCII(c byte) bool { return c <= ' ' || c == 0x7f }
-
-func trim(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
-	})
 }

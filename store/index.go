@@ -8,6 +8,9 @@ import (
 	"slices"
 )
 
+// blockKey is where a block lies in its bucket, which holds nothing else: bbolt writes neighbours too.
+var blockKey = []byte("block")
+
 var errBadNumber = errors.New("is no number")
 
 // index maps keys in any order to numbers above zero. Keys in any order are bbolt's worst case: each
@@ -16,7 +19,7 @@ var errBadNumber = errors.New("is no number")
 // moves on to the bucket, many to a page.
 type index struct {
 	bucket *table
-	// front holds the block, under the bucket's name.
+	// front holds the block.
 	front *table
 	block block
 	size  blockSize
@@ -26,10 +29,10 @@ type index struct {
 
 func newIndex(bucket, front *table) (*index, error) {
 	x := &index{bucket: bucket, front: front, size: blockSizeMeasured, held: map[string]uint64{}}
-	value := front.get([]byte(bucket.name))
+	value := front.get(blockKey)
 	var err error
 	if x.block, err = parseBlock(value); err != nil {
-		return nil, front.bad([]byte(bucket.name), err)
+		return nil, front.bad(blockKey, err)
 	}
 	return x, nil
 }
@@ -137,19 +140,18 @@ func (x *index) renew(c cut) []byte {
 }
 
 func (x *index) setBlock(value []byte) (err error) {
-	name := []byte(x.bucket.name)
 	if value == nil {
 		if x.block.count == 0 {
 			return nil
 		}
 		x.block = block{}
-		return x.front.delete(name)
+		return x.front.delete(blockKey)
 	}
 	clear(x.held)
 	if x.block, err = parseBlock(value); err != nil {
 		return err
 	}
-	return x.front.put(name, value)
+	return x.front.put(blockKey, value)
 }
 
 func (x *index) write(key []byte, n uint64) error {

@@ -39,7 +39,7 @@ func TestIndexIsAMap(t *testing.T) {
 				if !commit {
 					return ErrStop
 				}
-				return x.flush()
+				return flushIndex(t, x)
 			})
 			if commit && err != nil {
 				t.Fatal(err)
@@ -79,6 +79,21 @@ func FuzzBlock(f *testing.F) {
 			b.at(i)
 		}
 	})
+}
+
+// flushIndex wants of the block no more than its size allows: a large transaction's own changes at most,
+// and a small one's drain.
+func flushIndex(t *rapid.T, x *index) error {
+	held, old := len(x.held), x.block.count
+	err := x.flush()
+	limit := max(x.size.limit, held)
+	if held < x.size.worth {
+		limit = max(0, old-x.size.drain) + held
+	}
+	if held > 0 && x.block.count > limit {
+		t.Fatalf("%d entries in the block after %d changes to %d, of size %+v", x.block.count, held, old, x.size)
+	}
+	return err
 }
 
 func smallBlock() []byte {

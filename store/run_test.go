@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,6 +113,11 @@ func TestSources(t *testing.T) {
 		}
 		return nil
 	}))
+	before := digest(t, db)
+	update(t, db, func(tx *store.Tx) error { return tx.PutSource(&want) })
+	if digest(t, db) != before {
+		t.Error("counters that a source was told are stored")
+	}
 	if db.Update(func(tx *store.Tx) error { return tx.PutSource(&store.Source{}) }) == nil {
 		t.Error("a source without a name was taken")
 	}
@@ -118,40 +125,74 @@ func TestSources(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	db := storetest.Open(t)
-	update(t, db, func(tx *store.Tx) error {
-		must(t, tx.PutRun(&store.Run{Source: "people", Number: 7}))
-		must(t, tx.PutRun(&store.Run{Source: "people", Number: 8}))
-		key, value := []byte{0}, []byte{0}
-		for i := range byte(250) {
-			key[0], value[0] = i, i+1
-			must(t, tx.PlanPut("people", 7, key, value))
-		}
-		return tx.PlanPut("people", 8, []byte{0xff}, nil)
-	})
-	want := []store.PlanRef{{Source: "people", Run: 7}, {Source: "people", Run: 8}}
-	planned(t, db, want)
-	var seen []byte
-	must(t, db.View(func(tx *store.Tx) error {
-		must(t, tx.Plan("nobody", 7, nil, func(_, _ []byte) error { return errors.New("a plan of nobody") }))
-		return tx.Plan("people", 7, []byte{247}, func(key, value []byte) error {
-			seen = append(append(seen, key...), value...)
+	const verdicts = 9000
+	order := rand.Perm(verdicts)
+	for part := range slices.Chunk(order, 2000) {
+		update(t, db, func(tx *store.Tx) error {
+			must(t, tx.PutRun(&store.Run{Source: "people", Number: 7}))
+			key, value := make([]byte, 4), make([]byte, 4)
+			for _, n := range part {
+				binary.BigEndian.PutUint32(key, uint32(n))
+				binary.BigEndian.PutUint32(value, uint32(n+1))
+				must(t, tx.PlanPut("people", 7, key, value))
+			}
 			return nil
 		})
+	}
+	update(t, db, func(tx *store.Tx) error {
+		return errors.Join(tx.PutRun(&store.Run{Source: "people", Number: 8}),
+			tx.PlanPut("people", 8, []byte{0xff}, []byte("old")), tx.PlanPut("people", 8, []byte{0xff}, []byte("new")))
+	})
+	both := []store.PlanRef{{Source: "people", Run: 7}, {Source: "people", Run: 8}}
+	planned(t, db, both)
+	must(t, db.View(func(tx *store.Tx) error {
+		next := uint32(0)
+		err := tx.Plan("people", 7, nil, func(key, value []byte) error {
+			if binary.BigEndian.Uint32(key) != next || binary.BigEndian.Uint32(value) != next+1 {
+				t.Fatalf("verdict %x of key %x at %d", value, key, next)
+			}
+			next++
+			return nil
+		})
+		if next != verdicts {
+			t.Errorf("%d verdicts, want %d", next, verdicts)
+		}
+		return err
 	}))
-	if !bytes.Equal(seen, []byte{248, 249, 249, 250}) {
-		t.Errorf("the plan ends in %v", seen)
+	for n, want := range map[uint64]string{7: "00002326 00002327 00002327 00002328 ", 8: "ff 6e6577 ", 9: ""} {
+		if got := verdictsBehind(t, db, n, []byte{0, 0, 0x23, 0x25}); got != want {
+			t.Errorf("plan %d ends in %q, want %q", n, got, want)
+		}
 	}
 	for i, wantMore := range []bool{true, true, false, false} {
 		update(t, db, func(tx *store.Tx) error {
-			more, err := tx.PlanDrop("people", 7, 100)
+			more, err := tx.PlanDrop("people", 7, 4000)
 			if more != wantMore {
 				t.Errorf("drop %d: more is %t", i, more)
 			}
 			return err
 		})
+		if got := verdictsBehind(t, db, 7, nil); got != "" {
+			t.Errorf("after drop %d: %.99s", i, got)
+		}
 		must(t, db.Check())
 	}
-	planned(t, db, want[1:])
+	planned(t, db, both[1:])
+}
+
+// TestPlanIsReplaced drops a plan and puts it again in one transaction.
+func TestPlanIsReplaced(t *testing.T) {
+	db := storetest.Open(t)
+	update(t, db, func(tx *store.Tx) error {
+		must(t, tx.PutRun(&store.Run{Source: "people", Number: 7}))
+		must(t, tx.PlanPut("people", 7, []byte("a"), []byte("a")))
+		_, err := tx.PlanDrop("people", 7, 10)
+		return errors.Join(err, tx.PlanPut("people", 7, []byte("b"), nil),
+			tx.Plan("people", 7, nil, func(_, _ []byte) error { return nil }))
+	})
+	if got := verdictsBehind(t, db, 7, nil); got != "62  " {
+		t.Errorf("the plan is %q", got)
+	}
 }
 
 func TestRevisions(t *testing.T) {
@@ -349,4 +390,15 @@ func appendRevisions(t *testing.T, db *store.DB, bodies ...string) {
 func appendRevision(tx *store.Tx, body string) error {
 	n, chain := tx.Head()
 	return tx.AppendRevision(store.Revision{Number: n + 1, Time: noon, Chain: store.ChainOf(chain, []byte(body)), Body: []byte(body)})
+}
+
+func verdictsBehind(t *testing.T, db *store.DB, run uint64, after []byte) (text string) {
+	t.Helper()
+	must(t, db.View(func(tx *store.Tx) error {
+		return tx.Plan("people", run, after, func(key, value []byte) error {
+			text += fmt.Sprintf("%x %x ", key, value)
+			return nil
+		})
+	}))
+	return text
 }

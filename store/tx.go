@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,20 +19,20 @@ const (
 	metaBucket      = "meta"      // name → small values
 	usersBucket     = "users"     // number in the order of creation → User
 	claimsBucket    = "claims"    // space, value → the user's number
-	blocksBucket    = "blocks"    // bucket of an index → its block
+	blockBucket     = "block"     // of claims
 	releasedBucket  = "released"  // user id, 0, space, value: claims given up ahead of a PutUser
 	originsBucket   = "origins"   // source / key → flags, digest, Origin
 	waitingBucket   = "waiting"   // source / key
 	sourcesBucket   = "sources"   // source → Source
 	talliesBucket   = "tallies"   // source, or a dot for everyone → tally
 	runsBucket      = "runs"      // source / number → Run
-	plansBucket     = "plans"     // source / run / key → verdict
+	plansBucket     = "plans"     // source / run / … see plans.go
 	revisionsBucket = "revisions" // number → Revision
 	resultsBucket   = "results"   // number → Result
 )
 
 var buckets = []string{
-	metaBucket, usersBucket, claimsBucket, blocksBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
+	metaBucket, usersBucket, claimsBucket, blockBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
 }
 
@@ -52,7 +54,7 @@ const (
 type Tx struct {
 	bolt    *bolt.Tx
 	tables  map[string]*table
-	index   *index
+	indexes map[string]*index
 	tallies map[string]*tally
 	// head is the last revision once it was asked for, and whether there is a new one.
 	head    *chainEnd
@@ -78,12 +80,12 @@ func (tx *Tx) SetMeta(key string, value []byte) error {
 }
 
 func newTx(b *bolt.Tx) *Tx {
-	return &Tx{bolt: b, tables: make(map[string]*table, 16), tallies: map[string]*tally{}}
+	return &Tx{bolt: b, tables: make(map[string]*table, 16), indexes: map[string]*index{}, tallies: map[string]*tally{}}
 }
 
 // finish writes what the transaction has kept back.
 func (tx *Tx) finish() error {
-	return errors.Join(tx.err, tx.putTallies(), tx.putHead(), tx.putClaims())
+	return errors.Join(tx.err, tx.putTallies(), tx.putHead(), tx.putIndexes())
 }
 
 // keep remembers err, so that a caller who overlooks it does not commit.
@@ -143,9 +145,32 @@ func (tx *Tx) room(path ...string) (*table, error) {
 	return t, nil
 }
 
+// index returns the index in a bucket with its block in another. It writes when the transaction ends.
+func (tx *Tx) index(bucket, front *table) (*index, error) {
+	if x := tx.indexes[bucket.name]; x != nil {
+		return x, nil
+	}
+	x, err := newIndex(bucket, front)
+	if err != nil {
+		return nil, err
+	}
+	tx.indexes[bucket.name] = x
+	return x, nil
+}
+
+func (tx *Tx) putIndexes() error {
+	for _, name := range slices.Sorted(maps.Keys(tx.indexes)) {
+		if err := tx.indexes[name].flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeRoom deletes the bucket at a path of at least two.
 func (tx *Tx) removeRoom(path ...string) error {
-	last := len(path) - 1
-	delete(tx.tables, strings.Join(path, "/"))
+	last, name := len(path)-1, strings.Join(path, "/")
+	delete(tx.tables, name)
+	delete(tx.indexes, name)
 	return tx.table(path[:last]...).bucket.DeleteBucket([]byte(path[last]))
 }

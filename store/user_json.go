@@ -49,26 +49,20 @@ func (u *User) AppendJSON(dst []byte, cards CardMode) []byte {
 // AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	plain := 0
+	done := 0
 	for i := 0; i < len(s); {
-		if c := s[i]; c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			dst = appendEscape(append(dst, s[plain:i]...), c)
+		if plain[s[i]] {
 			i++
-			plain = i
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == '\u2028' || r == '\u2029' || r == utf8.RuneError && size == 1 {
-			dst = appendUnicode(append(dst, s[plain:i]...), r)
-			plain = i + size
+		if escaped(r, size) {
+			dst = appendEscape(append(dst, s[done:i]...), r)
+			done = i + size
 		}
 		i += size
 	}
-	return append(append(dst, s[plain:]...), '"')
+	return append(append(dst, s[done:]...), '"')
 }
 
 // UnmarshalJSON reads the public JSON into u, for Go programs that receive events. What the JSON
@@ -182,10 +176,24 @@ func appendName(dst []byte, name string) []byte {
 	return append(dst, `":`...)
 }
 
-func appendEscape(dst []byte, c byte) []byte {
-	switch c {
+// plain are the ASCII characters that stand for themselves in a JSON string.
+var plain = func() (set [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		set[c] = c != '"' && c != '\\'
+	}
+	return set
+}()
+
+// escaped reports whether a character that is not plain needs an escape: the line ends of JavaScript do,
+// and so does what is no UTF-8.
+func escaped(r rune, size int) bool {
+	return r < utf8.RuneSelf || r == '\u2028' || r == '\u2029' || r == utf8.RuneError && size == 1
+}
+
+func appendEscape(dst []byte, r rune) []byte {
+	switch r {
 	case '"', '\\':
-		return append(dst, '\\', c)
+		return append(dst, '\\', byte(r))
 	case '\n':
 		return append(dst, `\n`...)
 	case '\r':
@@ -193,7 +201,7 @@ func appendEscape(dst []byte, c byte) []byte {
 	case '\t':
 		return append(dst, `\t`...)
 	}
-	return appendUnicode(dst, rune(c))
+	return appendUnicode(dst, r)
 }
 
 func appendUnicode(dst []byte, r rune) []byte {

@@ -29,12 +29,9 @@ func (tx *Tx) PutUser(u *User) error {
 	} else if n, err = users.bucket.NextSequence(); err != nil {
 		return fmt.Errorf("put user: %w", err)
 	}
+	users.bucket.FillPercent = fillAppended
 	if err := tx.claim(u, n, held, Claims(u)); err != nil {
 		return fmt.Errorf("put user: %w", err)
-	}
-	if old == nil {
-		tx.index.put(idKey(u.ID), n)
-		users.bucket.FillPercent = fillAppended
 	}
 	if err := tx.countUser(old, u); err != nil {
 		return err

@@ -2,30 +2,72 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rollcall/connectors/ldap/ldaptest"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rollcall": main})
 }
 
+var update = flag.Bool("update", false, "write what the program prints into the scripts")
+
 // The scripts in testdata run the program itself. Each begins with what it shows.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	testscript.Run(t, scripts("testdata", nil))
+}
+
+// The scripts in testdata/directory do so on a real OpenLDAP server. One of two stops answering when a script says
+// so.
+func TestDirectoryScripts(t *testing.T) {
+	server, other := directory(t), directory(t)
+	p := scripts("testdata/directory", func(e *testscript.Env) error {
+		e.Setenv("LDAP_URL", server.URL)
+		e.Setenv("LDAPS_URL", server.LDAPSURL)
+		e.Setenv("OTHER_URL", other.URL)
+		e.Setenv("CA_FILE", server.CAFile)
+		e.Setenv("SUFFIX", server.Suffix)
+		e.Setenv("BIND_DN", server.SyncDN)
+		return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte(server.SyncPassword+"\n"), 0o600)
+	})
+	p.Cmds["freeze"] = func(*testscript.TestScript, bool, []string) { other.Freeze() }
+	p.Cmds["thaw"] = func(*testscript.TestScript, bool, []string) { other.Thaw() }
+	testscript.Run(t, p)
+}
+
+// directory is a server with two people.
+func directory(t *testing.T) *ldaptest.Server {
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
+	for _, name := range []string{"alice", "bob"} {
+		s.Add("uid="+name+",ou=people,"+s.Suffix, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {name + " example"}, "sn": {"Example"},
+			"mail": {name + "@example.com"}, "telephoneNumber": {"+420 1"}, "userPassword": {"hunter2"}})
+	}
+	return s
+}
+
+func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
+		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
-			return nil
+			if setup == nil {
+				return nil
+			}
+			return setup(e)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "waitfor": waitFor},
-	})
+	}
 }
 
 // exits runs a command and wants its exit code: exits 3 rollcall sync.

@@ -199,9 +199,9 @@ func (p pass) failed(err, want error) error {
 	case err == nil:
 		return fmt.Errorf("no error after %d records (evidence %q), want one", len(p.records), p.outcome.Evidence)
 	case want != nil && !errors.Is(err, want):
-		return fmt.Errorf("error is %q, want it to wrap %q", err, want)
+		return fmt.Errorf("error is %w, want it to wrap %w", err, want)
 	case !reflect.DeepEqual(p.outcome, connectors.Outcome{}):
-		return fmt.Errorf("outcome beside the error %q is %+v, want the zero value", err, p.outcome)
+		return fmt.Errorf("outcome beside the error %w is %+v, want the zero value", err, p.outcome)
 	}
 	return nil
 }

@@ -235,7 +235,7 @@ func checkPresentCancelled(ctx context.Context, t testing.TB, h Harness) error {
 	cancel()
 	got, err := h.Open(t).Present(cancelled, keys)
 	if !errors.Is(err, context.Canceled) || len(got) > 0 {
-		return fmt.Errorf("present answered %d keys with error %v, want none and %v", len(got), err, context.Canceled)
+		return fmt.Errorf("present answered %d keys with error %w, want none and %w", len(got), err, context.Canceled)
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func checkUnreachable(ctx context.Context, t testing.TB, h Harness) error {
 	}
 	for name, err := range map[string]error{"read": readErr, "present": presentErr, "check": checkErr} {
 		if !errors.Is(err, connectors.ErrUnreachable) || connectors.HintOf(err) == "" {
-			all = append(all, fmt.Errorf("%s: error is %v with hint %q, want %q with a hint", name, err, connectors.HintOf(err), connectors.ErrUnreachable))
+			all = append(all, fmt.Errorf("%s: error is %w with hint %q, want %w with a hint", name, err, connectors.HintOf(err), connectors.ErrUnreachable))
 		}
 	}
 	return errors.Join(all...)
@@ -285,7 +285,7 @@ func checkBreak(ctx context.Context, t testing.TB, h Harness, b Break) error {
 	})
 	all := []error{p.failed(err, b.Err)}
 	if err != nil && connectors.HintOf(err) == "" {
-		all = append(all, fmt.Errorf("error %q has no hint", err))
+		all = append(all, fmt.Errorf("error %w has no hint", err))
 	}
 	return errors.Join(all...)
 }

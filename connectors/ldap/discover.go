@@ -24,11 +24,14 @@ const discoverTimeout = 5 * time.Second
 
 // Discover asks the server at address ("ldaps://ldap.example") what it is, without signing in.
 func Discover(ctx context.Context, address string) (Discovered, error) {
-	conn, err := ldap.DialURL(address, ldap.DialWithDialer(&net.Dialer{Timeout: discoverTimeout, Cancel: ctx.Done()}))
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	conn, err := ldap.DialURL(address, ldap.DialWithDialer(&net.Dialer{Timeout: discoverTimeout}))
 	if err != nil {
 		return Discovered{}, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	conn.SetTimeout(discoverTimeout)
 	return discover(conn, address)
 }

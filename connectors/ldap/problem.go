@@ -30,7 +30,7 @@ func (se *session) say(err error, doing string) error {
 			err = cause
 		}
 	}
-	kind, words, try := explain(err)
+	words, try, kind := explain(err)
 	return connectors.Hint(fmt.Errorf("%w: %s: %s: %s", kind, se.server, doing, words), try)
 }
 
@@ -41,10 +41,10 @@ type emitError struct{ error }
 var errLimit = fmt.Errorf("%w: a limit of the server", connectors.ErrIncomplete)
 
 // explain gives an LDAP result its kind, its words and what to try.
-func explain(err error) (kind error, words, try string) {
+func explain(err error) (words, try string, kind error) {
 	var result *ldap.Error
 	if !errors.As(err, &result) || result.ResultCode >= ldap.ErrorNetwork {
-		return connectors.ErrIncomplete, err.Error(), "is the server overloaded or restarting? run the source again"
+		return err.Error(), "is the server overloaded or restarting? run the source again", connectors.ErrIncomplete
 	}
 	words = fmt.Sprintf("%s (%d)", strings.ToLower(ldap.LDAPResultCodeMap[result.ResultCode]), result.ResultCode)
 	if result.Err != nil && result.Err.Error() != "" {
@@ -52,26 +52,26 @@ func explain(err error) (kind error, words, try string) {
 	}
 	switch result.ResultCode {
 	case ldap.LDAPResultInvalidCredentials:
-		return connectors.ErrDenied, invalidCredentials(words), "check bind_dn and the password"
+		return invalidCredentials(words), "check bind_dn and the password", connectors.ErrDenied
 	case ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired:
-		return connectors.ErrDenied, words, "the server wants an encrypted connection: use ldaps:// or tls: {start_tls: true}"
+		return words, "the server wants an encrypted connection: use ldaps:// or tls: {start_tls: true}", connectors.ErrDenied
 	case ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultAuthMethodNotSupported:
-		return connectors.ErrDenied, words, "give the account the right to read the people, or use another"
+		return words, "give the account the right to read the people, or use another", connectors.ErrDenied
 	case ldap.LDAPResultNoSuchObject:
 		if result.MatchedDN != "" {
 			words += ", but " + result.MatchedDN + " is there"
 		}
-		return connectors.ErrScope, words, "check base_dns; rollcall init ldap --server URL finds the naming context"
+		return words, "check base_dns; rollcall init ldap --server URL finds the naming context", connectors.ErrScope
 	case ldap.LDAPResultInvalidDNSyntax:
-		return connectors.ErrScope, words, "check base_dns"
+		return words, "check base_dns", connectors.ErrScope
 	case ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultAdminLimitExceeded:
-		return errLimit, words, "give the account that reads the directory no limits on the server, or a smaller page_size"
+		return words, "give the account that reads the directory no limits on the server, or a smaller page_size", errLimit
 	case ldap.LDAPResultReferral:
-		return connectors.ErrIncomplete, "the server holds no entries of this base and refers to another: " + words, "name the server that holds them in servers"
+		return "the server holds no entries of this base and refers to another: " + words, "name the server that holds them in servers", connectors.ErrIncomplete
 	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable:
-		return connectors.ErrIncomplete, words, "run the source again when the server is less busy"
+		return words, "run the source again when the server is less busy", connectors.ErrIncomplete
 	}
-	return connectors.ErrIncomplete, words, "rollcall check shows what the server offers"
+	return words, "rollcall check shows what the server offers", connectors.ErrIncomplete
 }
 
 // directoryCodes are Active Directory's reasons for refusing a sign-in, behind "data" in its message.

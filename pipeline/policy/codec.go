@@ -6,16 +6,18 @@ import (
 	"rollcall/pipeline/mapping"
 )
 
+// decodeChange reads the change that an origin keeps.
 func decodeChange(data []byte) (*mapping.Change, error) {
 	var c mapping.Change
-	if err := decoding.Unmarshal(data, &c); err != nil {
+	if err := mapping.DecodeChange(data, &c); err != nil {
 		return nil, fmt.Errorf("decode change: %w", err)
 	}
 	return &c, nil
 }
 
+// encodeChange returns a change as an origin keeps it.
 func encodeChange(c *mapping.Change) ([]byte, error) {
-	data, err := encoding.Marshal(c)
+	data, err := mapping.EncodeChange(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode change of %s: %w", c.Entry, err)
 	}

@@ -46,7 +46,9 @@ func (d *desk) claim() wishes {
 		w = make(wishes, len(d.units))
 	}
 	for _, u := range d.units {
-		u.reckon()
+		if len(d.units) > 1 || !u.keepsClaims() {
+			u.reckon()
+		}
 		for _, e := range u.lost {
 			if e.unit != nil {
 				// Who cannot take an entry leaves it where it was, and the other way round.
@@ -69,20 +71,52 @@ func (d *desk) claim() wishes {
 	return w
 }
 
-// claimRefused adds the names of entries that are in conflict already: two entries of one name stay two
-// when one of them is refused for another reason (C4).
+// claimRefused adds what entries say that are in conflict already: two who want one name stay two when one of
+// them is refused for another reason (C4).
 func (d *desk) claimRefused(w wishes) {
 	if w == nil {
 		return
 	}
 	for _, e := range d.entries {
-		if e.unit == nil && e.stand == present && e.action == Conflict {
-			name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
-			w[name] = append(w[name], &unit{entries: []*entry{e}, refused: true})
+		isRefused := e.action == Conflict || e.unit != nil && e.unit.refused
+		if e.stand != present || !isRefused {
+			continue
+		}
+		refused := &unit{entries: []*entry{e}, refused: true}
+		add := func(space store.Space, value string) {
+			c := store.FoldClaim(store.Claim{Space: space, Value: value})
+			if c.Value != "" && !slices.Contains(w[c], refused) {
+				w[c] = append(w[c], refused)
+			}
+		}
+		add(store.Names, e.change.Text[store.UserName])
+		for _, alias := range e.change.List[store.Aliases.List()] {
+			add(store.Names, alias)
+		}
+		if !d.options.PairByPersonalNumber {
+			add(store.PersonalNumbers, e.change.Text[store.PersonalNumber])
 		}
 	}
 }
 
+// keepsClaims reports whether the user's unique values are surely the same before and after: then nobody
+// needs to know which they are.
+func (u *unit) keepsClaims() bool {
+	if u.old == nil || u.old.Active != u.new.Active {
+		return false
+	}
+	for _, s := range spaces {
+		if s.single && u.old.Text[s.text] != u.new.Text[s.text] {
+			return false
+		}
+		if s.multi && !sameShown(u.old.List[s.list.List()], u.new.List[s.list.List()]) {
+			return false
+		}
+	}
+	return true
+}
+
+// reckon computes what the unit holds, wants and gains.
 func (u *unit) reckon() {
 	u.held, u.wanted, u.gain = nil, nil, nil
 	if u.old != nil {
@@ -96,17 +130,27 @@ func (u *unit) reckon() {
 	u.gain = without(u.wanted, u.held)
 }
 
-// wishes returns what the unit gains, and the user name when it was his alias before: two who want to
-// be called so are two.
+// wishes returns what the unit gains, and the names that its entries are called by in the directory:
+// two who are called so are two, whether the name was an alias before or is not to become one (C4).
 func (u *unit) wishes() []store.Claim {
-	if u.old == nil || u.new == u.old {
+	if u.new == u.old || u.old != nil && len(u.entries) == 1 && store.Fold(nameOf(u.old)) == store.Fold(nameOf(u.new)) {
 		return u.gain
 	}
-	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
-	if store.Fold(nameOf(u.old)) == name.Value || !holds(u.held, name) {
-		return u.gain
+	wishes := slices.Clip(u.gain)
+	add := func(name string) {
+		c := store.FoldClaim(store.Claim{Space: store.Names, Value: name})
+		isOwn := u.old != nil && (store.Fold(nameOf(u.old)) == c.Value || holds(u.held, c) && store.Fold(nameOf(u.new)) != c.Value)
+		if c.Value != "" && !isOwn && !slices.Contains(wishes, c) {
+			wishes = append(wishes, c)
+		}
 	}
-	return append(slices.Clone(u.gain), name)
+	add(nameOf(u.new))
+	for _, e := range u.entries {
+		if e.stand == present {
+			add(e.change.Text[store.UserName])
+		}
+	}
+	return wishes
 }
 
 // insists reports whether the unit is refused when it does not get c: a card or PIN is left out
@@ -161,7 +205,7 @@ func (d *desk) challenge(u *unit, wanting wishes) error {
 		if holder == "" || holder == u.id {
 			continue
 		}
-		other := d.byUser[holder]
+		other := d.unitBy(holder)
 		if other == nil || other.refused || holds(other.wanted, c) {
 			u.refused = true
 			return nil
@@ -174,6 +218,7 @@ func (d *desk) challenge(u *unit, wanting wishes) error {
 // explain gives every unit that lost a contest its reason, in the same words whatever was found first,
 // and turns away who would have to be created and must not be (O1).
 func (d *desk) explain(wanting wishes) error {
+	d.explainIntruders()
 	for _, u := range d.units {
 		if !u.refused && !u.unwanted || u.reason != "" {
 			continue
@@ -202,6 +247,28 @@ func (d *desk) explain(wanting wishes) error {
 	return nil
 }
 
+// explainIntruders gives their reasons to entries that have the name of another entry's user, and to him.
+func (d *desk) explainIntruders() {
+	for _, e := range d.entries {
+		if e.intruder != nil {
+			e.reason = d.stillThere(e.intruder, d.after(e.intruder.rival))
+		}
+	}
+	for _, u := range d.units {
+		if u.intruder != nil {
+			u.reason = u.intruder.reason
+		}
+	}
+}
+
+// after returns what a user is after the run.
+func (d *desk) after(user *store.User) *store.User {
+	if u := d.unitBy(user.ID); u != nil && !u.refused && u.new != nil {
+		return u.new
+	}
+	return user
+}
+
 // explainTogether gives a reason to units that are refused because an entry would go over from one to the
 // other and cannot.
 func (d *desk) explainTogether() {
@@ -227,7 +294,7 @@ func (d *desk) partner(u *unit) *unit {
 	}
 	for _, e := range u.entries {
 		if e.linked != nil && e.linked.ID != u.id {
-			if other := d.byUser[e.linked.ID]; other != nil && other.reason != "" {
+			if other := d.unitBy(e.linked.ID); other != nil && other.reason != "" {
 				return other
 			}
 		}
@@ -239,28 +306,42 @@ func (d *desk) partner(u *unit) *unit {
 func (d *desk) turnAway(u *unit, wanting wishes) error {
 	u.refused = true
 	u.action, u.reason = Ignore, "unknown, and add_new_users is off [O1]"
-	if slices.ContainsFunc(u.entries, func(e *entry) bool { return e.linked != nil }) {
-		return nil
+	if !d.options.PairByObjectID {
+		return nil // the entry may have left another user, who is not to be kept by a conflict
 	}
-	name := store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(u.new)})
+	for _, e := range u.entries {
+		reason, err := d.taken(u, e, wanting)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			u.action, u.reason = Conflict, reason
+			return nil
+		}
+	}
+	return nil
+}
+
+// taken says whose the name of an entry is after the run, "" for nobody's.
+func (d *desk) taken(u *unit, e *entry, wanting wishes) (string, error) {
+	name := store.FoldClaim(store.Claim{Space: store.Names, Value: e.change.Text[store.UserName]})
 	for _, other := range wanting[name] {
-		if other.refused {
-			continue
+		switch {
+		case other.refused || !holds(other.wanted, name):
+		case store.Fold(nameOf(other.new)) == name.Value:
+			return d.stillThere(e, other.new), nil
+		default:
+			return u.usedText(name, nameOf(other.new)), nil
 		}
-		u.action, u.reason = Conflict, u.usedText(name, nameOf(other.new))
-		if store.Fold(nameOf(other.new)) == name.Value {
-			u.reason = d.stillThere(u.entries[0], other.new)
-		}
-		return nil
 	}
 	holder, err := d.holder(name)
 	if err != nil || holder == nil {
-		return err
+		return "", err
 	}
-	if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, name) {
-		u.action, u.reason = Conflict, u.usedText(name, d.called(holder))
+	if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, name) {
+		return u.usedText(name, d.called(holder)), nil
 	}
-	return nil
+	return "", nil
 }
 
 // reason names the first value that the unit wants and cannot have, "" for none.
@@ -269,18 +350,17 @@ func (d *desk) reason(u *unit, wanting wishes) (string, error) {
 		if !u.insists(c) {
 			continue
 		}
-		if others := wanting[c]; len(others) > 1 {
-			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
-		}
 		holder, err := d.holder(c)
 		if err != nil {
 			return "", err
 		}
-		if holder == nil || holder.ID == u.id {
-			continue
+		if holder != nil && holder.ID != u.id {
+			if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, c) {
+				return d.usedReason(u, c, holder), nil
+			}
 		}
-		if other := d.byUser[holder.ID]; other == nil || other.refused || holds(other.wanted, c) {
-			return u.usedText(c, d.called(holder)), nil
+		if others := wanting[c]; len(others) > 1 {
+			return fmt.Sprintf("%s of %s is wanted by %s in the same run too [%s]", u.claimText(c), u.text(), rivals(others, u), ruleOf(c, "C4")), nil
 		}
 	}
 	return "", nil
@@ -296,12 +376,18 @@ func rivals(units []*unit, self *unit) string {
 	return strings.Join(names, ", ")
 }
 
+// usedReason says that a holder keeps what the unit wants.
+func (d *desk) usedReason(u *unit, c store.Claim, holder *store.User) string {
+	fromHere := slices.ContainsFunc(holder.Origins, func(ref store.OriginRef) bool { return ref.Source == d.options.Source })
+	if u.old == nil && fromHere && c.Space == store.Names && store.Fold(d.called(holder)) == c.Value && store.Fold(nameOf(u.new)) == c.Value {
+		return d.stillThere(u.entries[0], d.after(holder))
+	}
+	return u.usedText(c, d.called(holder))
+}
+
 // called returns what a user is called after the run.
 func (d *desk) called(user *store.User) string {
-	if u := d.byUser[user.ID]; u != nil && !u.refused && u.new != nil {
-		return nameOf(u.new)
-	}
-	return nameOf(user)
+	return nameOf(d.after(user))
 }
 
 // usedText says that somebody, who is called so after the run, has what the unit wants.
@@ -338,7 +424,7 @@ func (d *desk) skip() error {
 				continue
 			}
 			for _, c := range u.gain {
-				if winner := wins[c]; !u.insists(c) && winner.unit != u {
+				if winner, contested := wins[c]; contested && winner.unit != u && !u.insists(c) {
 					u.leaveOut(c, winner.name(), d.options.MultipleCards)
 					skipped = true
 				}
@@ -369,29 +455,29 @@ func (w winner) name() string {
 	return w.unit.text()
 }
 
-// winners returns who gets every value that somebody would do without.
-func (d *desk) winners() (map[store.Claim]winner, error) {
-	var wins map[store.Claim]winner
+// winners returns who gets every value that several want, or that somebody else holds.
+func (d *desk) winners() (wins map[store.Claim]winner, err error) {
 	for _, u := range d.units {
 		if u.refused {
 			continue
 		}
 		for _, c := range u.gain {
-			if wins == nil {
+			holder, err := d.keeper(c, u)
+			switch {
+			case err != nil:
+				return nil, err
+			case holder == nil && len(d.units) == 1:
+				continue
+			case wins == nil:
 				wins = map[store.Claim]winner{}
 			}
-			if have, known := wins[c]; known && (have.unit == nil || have.unit.insists(c) || !u.insists(c)) {
-				continue
-			}
-			holder, err := d.keeper(c, u)
-			if err != nil {
-				return nil, err
-			}
-			if holder != nil {
+			have, known := wins[c]
+			switch {
+			case holder != nil:
 				wins[c] = winner{user: holder}
-				continue
+			case !known || have.unit != nil && !have.unit.insists(c) && u.insists(c):
+				wins[c] = winner{unit: u}
 			}
-			wins[c] = winner{unit: u}
 		}
 	}
 	return wins, nil
@@ -403,7 +489,7 @@ func (d *desk) keeper(c store.Claim, u *unit) (*store.User, error) {
 	if err != nil || id == "" || id == u.id {
 		return nil, err
 	}
-	if other := d.byUser[id]; other != nil && !other.refused && !holds(other.wanted, c) {
+	if other := d.unitBy(id); other != nil && !other.refused && !holds(other.wanted, c) {
 		return nil, nil
 	}
 	return d.view.User(id)
@@ -428,7 +514,18 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 		rule = "M2"
 	}
 	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
-	if e := u.warn(p, shownValue(p, c.Value), reason); e != nil {
-		e.waiting = true
+	for _, e := range u.entries {
+		if e.says(p, c) {
+			e.warn(p, shownValue(p, c.Value), reason)
+			e.waiting = true // it is asked for again in the next run
+			return
+		}
 	}
+	u.warn(p, shownValue(p, c.Value), reason)
+}
+
+// says reports whether a present entry says the value itself.
+func (e *entry) says(p store.Property, c store.Claim) bool {
+	is := func(v string) bool { return store.FoldClaim(store.Claim{Space: c.Space, Value: v}) == c }
+	return e.stand == present && (slices.ContainsFunc(e.change.List[p.List()], is) || c.Space == store.Names && is(e.change.Text[store.UserName]))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -14,10 +15,15 @@ type desk struct {
 	*Fold
 	entries []*entry // by key
 	units   []*unit
-	byUser  map[string]*unit
-	byKey   map[store.Key]*entry
+	// byUser and byKey find what is on a desk with several entries.
+	byUser map[string]*unit
+	byKey  map[store.Key]*entry
 	// byNumber are the known users who bring a personal number in this run (O5).
 	byNumber map[string]*unit
+	// firstEntry, firstUnit and said serve a desk with a single entry, which is used again and again.
+	firstEntry entry
+	firstUnit  unit
+	said       [1]saying
 }
 
 // entry is a change beside what the store knows of it.
@@ -29,12 +35,18 @@ type entry struct {
 	linked *store.User
 	stand  stand
 	missed int
-	unit   *unit
+	// dealtWith is true when an earlier run did what is done about a missing entry.
+	dealtWith bool
+	unit      *unit
 	// isNew is true when the entry gets its user in this run, relinked when the user was another entry's.
 	isNew, relinked bool
 	// action and reason say why the entry is nobody's, "" while it is somebody's.
 	action Action
 	reason string
+	// intruder is the entry that came too near to another one's user, its rival (M3): the reason is
+	// written when it is known who that user's entries are.
+	intruder *entry
+	rival    *store.User
 	// note is what an operator should know although nothing was refused.
 	note string
 	// waiting is true when a value was not taken over.
@@ -53,6 +65,7 @@ const (
 	unselected // and nobody's
 	unreadable // it was seen, and that is all
 	anonymous  // its user was made anonymous
+	group      // no person
 )
 
 // unit is a user with everything that concerns him in this run.
@@ -69,6 +82,7 @@ type unit struct {
 	waiters            []*unit // refused when this one is
 	// unwanted is true when the user would have to be created and must not be (O1).
 	unwanted bool
+	intruder *entry
 	refused  bool
 	action   Action
 	reason   string
@@ -84,36 +98,54 @@ type peer struct {
 	change *mapping.Change
 }
 
-func (d *desk) decide(changes []*mapping.Change) ([]verdict, error) {
-	d.byUser = make(map[string]*unit, len(changes))
-	d.byKey = make(map[store.Key]*entry, len(changes))
+// clear makes the desk ready for the next single entry.
+func (d *desk) clear(f *Fold) {
+	*d = desk{Fold: f, entries: d.entries[:0], units: d.units[:0], firstUnit: unit{entries: d.firstUnit.entries[:0]}}
+}
+
+// decideOne decides an entry that has to do with no other.
+func (d *desk) decideOne(c *mapping.Change, key store.Key, yield func(*verdict) error) error {
+	d.firstEntry.change, d.firstEntry.key = c, key
+	if err := d.load(&d.firstEntry); err != nil {
+		return fmt.Errorf("decide %s: %w", c.Entry, err)
+	}
+	return d.settle(yield)
+}
+
+// decide decides entries together; changes are sorted by key.
+func (d *desk) decide(changes []*mapping.Change, yield func(*verdict) error) error {
 	for _, c := range changes {
-		if err := d.load(c); err != nil {
-			return nil, fmt.Errorf("decide %s: %w", c.Entry, err)
+		if err := d.load(&entry{change: c, key: store.KeyOf(c.Key)}); err != nil {
+			return fmt.Errorf("decide %s: %w", c.Entry, err)
 		}
 	}
+	return d.settle(yield)
+}
+
+func (d *desk) settle(yield func(*verdict) error) error {
 	if err := d.match(); err != nil {
-		return nil, fmt.Errorf("match: %w", err)
+		return fmt.Errorf("match: %w", err)
 	}
 	d.keepAdministrators()
 	if err := d.contest(); err != nil {
-		return nil, fmt.Errorf("settle conflicts: %w", err)
+		return fmt.Errorf("settle conflicts: %w", err)
 	}
 	if err := d.skip(); err != nil {
-		return nil, fmt.Errorf("settle cards: %w", err)
+		return fmt.Errorf("settle cards: %w", err)
 	}
-	return d.verdicts()
+	return d.verdicts(yield)
 }
 
 // load puts a change on the desk. An entry that is present and must be paired by what it says
 // has no unit yet.
-func (d *desk) load(c *mapping.Change) error {
-	e := &entry{change: c, key: store.KeyOf(c.Key)}
-	d.entries = append(d.entries, e)
-	d.byKey[e.key] = e
-	var err error
+func (d *desk) load(e *entry) (err error) {
+	d.addEntry(e)
 	if e.origin, err = d.view.Origin(d.options.Source, e.key); err != nil {
 		return err
+	}
+	if e.change.Kind == connectors.Group {
+		e.stand = group
+		return nil
 	}
 	if e.origin != nil && e.origin.User != "" {
 		if e.linked, err = d.view.User(e.origin.User); err != nil {
@@ -174,24 +206,90 @@ func (d *desk) miss(e *entry) {
 		return
 	}
 	e.missed = e.origin.Missed
-	if e.change.Number > 0 && !e.origin.Gone {
+	e.dealtWith = e.origin.Gone || actionOf(e.origin.Verdict) == Delete
+	if e.change.Number > 0 && !e.dealtWith {
 		e.missed++
 	}
 	e.missed = max(e.missed, 1)
-	if e.linked != nil && !e.origin.Gone && e.missed < d.options.AbsentFor {
+	if e.linked != nil && !e.dealtWith && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}
 }
 
 // unitOf returns the unit of a user.
 func (d *desk) unitOf(user *store.User) *unit {
-	if u := d.byUser[user.ID]; u != nil {
-		return u
+	u := d.unitBy(user.ID)
+	if u == nil {
+		u = d.newUnit(user.ID)
+		u.old = user
+		d.addUnit(u)
 	}
-	u := &unit{id: user.ID, old: user}
-	d.byUser[user.ID] = u
-	d.units = append(d.units, u)
 	return u
+}
+
+func (d *desk) newUnit(id string) *unit {
+	if len(d.units) > 0 {
+		return &unit{id: id}
+	}
+	d.firstUnit = unit{id: id, entries: d.firstUnit.entries}
+	return &d.firstUnit
+}
+
+// few is up to how many units or entries are looked through one by one.
+const few = 4
+
+func (d *desk) addUnit(u *unit) {
+	d.units = append(d.units, u)
+	if len(d.units) <= few {
+		return
+	}
+	if d.byUser == nil {
+		d.byUser = map[string]*unit{}
+		for _, known := range d.units {
+			d.byUser[known.id] = known
+		}
+	}
+	d.byUser[u.id] = u
+}
+
+// unitBy returns the unit of a user, nil when he is not on the desk.
+func (d *desk) unitBy(id string) *unit {
+	if d.byUser != nil {
+		return d.byUser[id]
+	}
+	for _, u := range d.units {
+		if u.id == id {
+			return u
+		}
+	}
+	return nil
+}
+
+func (d *desk) addEntry(e *entry) {
+	d.entries = append(d.entries, e)
+	if len(d.entries) <= few {
+		return
+	}
+	if d.byKey == nil {
+		d.byKey = map[store.Key]*entry{}
+		for _, known := range d.entries {
+			d.byKey[known.key] = known
+		}
+	}
+	d.byKey[e.key] = e
+}
+
+// entryBy returns the entry with that key, nil when it is not on the desk.
+func (d *desk) entryBy(key store.Key) *entry {
+	if d.byKey != nil {
+		return d.byKey[key]
+	}
+	for _, e := range d.entries {
+		if e.key == key {
+			return e
+		}
+	}
+	return nil
 }
 
 // gather loads what is linked to the unit's user and not in the run.
@@ -206,6 +304,9 @@ func (d *desk) gather(u *unit) error {
 			continue
 		}
 		p, err := d.peer(ref)
+		if e := d.entryBy(ref.Key); e != nil && ref.Source == d.options.Source && e.action != "" {
+			p.alive, p.change = true, nil // it is there, and what it says is refused
+		}
 		switch {
 		case err != nil:
 			return err

@@ -31,20 +31,21 @@ func sameUser(a, b *store.User) bool {
 
 // difference returns what a user's new state shows otherwise than the old one; nil stands for a user
 // who does not exist yet.
-func difference(old, n *store.User) (changed []Changed) {
+func difference(old, n *store.User) []Changed {
 	if old == nil {
-		old = &store.User{}
+		old = &nobody
 	}
+	changed := make([]Changed, 0, countDifferences(old, n))
 	for p := range store.TextCount {
 		if old.Text[p] != n.Text[p] {
 			changed = append(changed, Changed{Property: p.String(), Old: old.Text[p], New: n.Text[p]})
 		}
 	}
 	for i := range n.List {
-		p := store.Aliases + store.Property(i)
-		if slices.EqualFunc(old.List[i], n.List[i], func(a, b store.Value) bool { return a.V == b.V }) {
+		if sameShown(old.List[i], n.List[i]) {
 			continue
 		}
+		p := store.Aliases + store.Property(i)
 		before, after := values(p, old.List[i]), values(p, n.List[i])
 		changed = append(changed, Changed{Property: p.String(), Old: strings.Join(before, ", "), New: strings.Join(after, ", "),
 			OldList: before, NewList: after})
@@ -55,7 +56,32 @@ func difference(old, n *store.User) (changed []Changed) {
 	if old.Active != n.Active {
 		changed = append(changed, Changed{Property: activeChanged, Old: activeText(old), New: activeText(n)})
 	}
+	if len(changed) == 0 {
+		return nil
+	}
 	return changed
+}
+
+// nobody is the state before a user is created.
+var nobody store.User
+
+func countDifferences(old, n *store.User) (count int) {
+	for p := range n.Text {
+		if old.Text[p] != n.Text[p] {
+			count++
+		}
+	}
+	for i := range n.List {
+		if !sameShown(old.List[i], n.List[i]) {
+			count++
+		}
+	}
+	return count + 2
+}
+
+// sameShown reports whether two lists have the same values, whoever put them there.
+func sameShown(a, b []store.Value) bool {
+	return slices.EqualFunc(a, b, func(a, b store.Value) bool { return a.V == b.V })
 }
 
 func activeText(u *store.User) string {

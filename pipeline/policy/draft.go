@@ -68,6 +68,7 @@ func (u *unit) concerned() bool {
 
 // logins returns what the source's entries say of the person, by key.
 func (d *desk) logins(u *unit) (logins []saying, err error) {
+	logins = d.said[:0]
 	relinked := slices.ContainsFunc(u.entries, func(e *entry) bool { return e.relinked })
 	for _, e := range u.entries {
 		c := e.change
@@ -291,13 +292,14 @@ func (d *desk) aliases(u *unit, want []string) (kept []string) {
 	if len(want) == 0 {
 		return nil
 	}
-	seen := map[string]bool{store.Fold(nameOf(u.new)): true, "": true}
+	seen := make([]string, 0, len(want)+2)
+	seen = append(seen, "", store.Fold(nameOf(u.new)))
 	for _, a := range want {
 		folded := store.Fold(a)
-		if seen[folded] {
+		if slices.Contains(seen, folded) {
 			continue
 		}
-		seen[folded] = true
+		seen = append(seen, folded)
 		if reason := unfitName(a); reason != "" {
 			u.warn(store.Aliases, a, fmt.Sprintf("alias %.80q of %s: %s", a, nameOf(u.new), reason))
 			continue
@@ -417,14 +419,10 @@ func unfitName(name string) string {
 }
 
 // warn warns with the unit's first present entry.
-func (u *unit) warn(p store.Property, value, reason string) *entry {
-	for _, e := range u.entries {
-		if e.stand == present {
-			e.warn(p, value, reason)
-			return e
-		}
+func (u *unit) warn(p store.Property, value, reason string) {
+	if at := slices.IndexFunc(u.entries, func(e *entry) bool { return e.stand == present }); at >= 0 {
+		u.entries[at].warn(p, value, reason)
 	}
-	return nil
 }
 
 func (e *entry) warn(p store.Property, value, reason string) {

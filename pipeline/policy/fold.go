@@ -21,6 +21,8 @@ type Fold struct {
 	seen    []sighting
 	aside   []*mapping.Change
 	tally   tally
+	// one is the desk for entries that have to do with no other.
+	one desk
 }
 
 // sighting is the newest change of an entry, in 24 bytes: a first run has one for every entry.
@@ -94,7 +96,8 @@ func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
 		f.aside = append(f.aside, cloneChange(c))
 		return nil
 	}
-	return f.decide([]*mapping.Change{c}, yield)
+	f.one.clear(f)
+	return f.one.decideOne(c, key, f.counted(yield))
 }
 
 // Rest yields the verdicts of the contested entries, and of users who are concerned without an entry of
@@ -102,26 +105,20 @@ func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
 func (f *Fold) Rest(yield func(*Verdict) error) error {
 	aside := f.aside
 	f.aside = nil
-	return f.decide(aside, yield)
-}
-
-func (f *Fold) decide(changes []*mapping.Change, yield func(*Verdict) error) error {
-	if len(changes) == 0 {
+	if len(aside) == 0 {
 		return nil
 	}
-	slices.SortFunc(changes, func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(aside, func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) })
 	d := &desk{Fold: f}
-	verdicts, err := d.decide(changes)
-	if err != nil {
-		return err
-	}
-	for _, v := range verdicts {
+	return d.decide(aside, f.counted(yield))
+}
+
+// counted counts verdicts on their way for the guard.
+func (f *Fold) counted(yield func(*Verdict) error) func(*verdict) error {
+	return func(v *verdict) error {
 		f.tally.add(f.options, v)
-		if err := yield(&v.Verdict); err != nil {
-			return err
-		}
+		return yield(&v.Verdict)
 	}
-	return nil
 }
 
 func cloneChange(c *mapping.Change) *mapping.Change {

@@ -83,7 +83,7 @@ func (l Limit) of(active int) (limit int, limited bool) {
 	return limit, true
 }
 
-func (t *tally) add(o Options, v verdict) {
+func (t *tally) add(o Options, v *verdict) {
 	if v.User == nil {
 		return
 	}

@@ -67,7 +67,13 @@ func (d *desk) indexNumbers() {
 
 // groups returns the entries to be matched, those of one person together.
 func (d *desk) groups() (groups [][]*entry) {
-	byNumber := map[string]int{}
+	if len(d.entries) == 1 && d.entries[0].unit != nil {
+		return nil
+	}
+	var byNumber map[string]int
+	if d.options.PairByPersonalNumber {
+		byNumber = map[string]int{}
+	}
 	for _, e := range d.entries {
 		if e.unit != nil || e.stand != present || e.action != "" {
 			continue
@@ -116,7 +122,7 @@ func (d *desk) byNames(group []*entry) (user *store.User, err error) {
 		case err != nil:
 			return nil, err
 		case e.action != "":
-			refuseGroup(group, e.action, e.reason)
+			refuseAll(group, e)
 			return nil, nil
 		case hit != nil && user != nil && hit.ID != user.ID:
 			refuseGroup(group, Conflict, fmt.Sprintf("%s lead to two users, %s and %s [M1]", groupText(group), nameOf(user), nameOf(hit)))
@@ -191,18 +197,40 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 	case d.gives(user, store.UserName, store.Fold(e.change.Text[store.UserName])):
 		return nil, nil
 	}
-	d.refuseBoth(e, user, d.stillThere(e, user))
+	e.refuse(Conflict, "")
+	e.intruder, e.rival = e, user
+	isPresent := func(e *entry) bool { return e.stand == present }
+	if u := d.unitBy(user.ID); u != nil && d.options.AddNewUsers && slices.ContainsFunc(u.entries, isPresent) {
+		u.refuse(Conflict, "") // who would not be created, though, takes nothing from anybody
+		u.intruder = e
+	}
 	return nil, nil
 }
 
+// stillThere says that an entry has the user name of another one's user.
 func (d *desk) stillThere(e *entry, user *store.User) string {
-	return fmt.Sprintf("%s has the user name of %s, who belongs to another entry of %s that is still there [M3]",
-		entryText(e), nameOf(user), d.options.Source)
+	return fmt.Sprintf("%s has the user name of another entry of %s that is still there, %s [M3]", entryText(e), d.options.Source, d.otherEntry(e, user))
+}
+
+// otherEntry names the entry of the source that a user belongs to.
+func (d *desk) otherEntry(e *entry, user *store.User) string {
+	for _, ref := range user.Origins {
+		if ref.Source != d.options.Source || ref.Key == e.key {
+			continue
+		}
+		if other := d.entryBy(ref.Key); other != nil && other.stand != missing {
+			return other.change.Entry
+		}
+		if p, err := d.peer(ref); err == nil && p.origin != nil && !p.origin.Gone {
+			return p.origin.Entry
+		}
+	}
+	return nameOf(user)
 }
 
 // isThere reports whether an entry of the source is neither gone nor missing in this run.
 func (d *desk) isThere(ref store.OriginRef) (bool, error) {
-	if e := d.byKey[ref.Key]; e != nil {
+	if e := d.entryBy(ref.Key); e != nil {
 		return e.stand != missing && e.stand != pending, nil
 	}
 	p, err := d.peer(ref)
@@ -211,7 +239,7 @@ func (d *desk) isThere(ref store.OriginRef) (bool, error) {
 
 // gives reports whether a user has another value of p after what his own entries say in this run.
 func (d *desk) gives(user *store.User, p store.Property, folded string) bool {
-	u := d.byUser[user.ID]
+	u := d.unitBy(user.ID)
 	return u != nil && u.new != nil && store.Fold(u.new.Text[p]) != folded
 }
 
@@ -224,8 +252,7 @@ func contradict(e *entry, user *store.User) bool {
 // refuseBoth refuses an entry and the user whom it came too near.
 func (d *desk) refuseBoth(e *entry, user *store.User, reason string) {
 	e.refuse(Conflict, reason)
-	u := d.byUser[user.ID]
-	if u != nil && slices.ContainsFunc(u.entries, func(e *entry) bool { return e.stand == present || e.stand == missing }) {
+	if u := d.unitBy(user.ID); u != nil && u.concerned() {
 		u.refuse(Conflict, reason)
 	}
 }
@@ -236,9 +263,9 @@ func (d *desk) create(group []*entry) error {
 	if err != nil {
 		return err
 	}
-	u := &unit{entries: group, unwanted: !d.options.AddNewUsers, id: id}
-	d.units = append(d.units, u)
-	d.byUser[u.id] = u
+	u := d.newUnit(id)
+	u.entries, u.unwanted = append(u.entries, group...), !d.options.AddNewUsers
+	d.addUnit(u)
 	for _, e := range group {
 		e.unit, e.isNew = u, true
 		d.leave(e)
@@ -356,6 +383,14 @@ func (e *entry) refuse(a Action, reason string) {
 func (u *unit) refuse(a Action, reason string) {
 	if !u.refused {
 		u.refused, u.action, u.reason = true, a, reason
+	}
+}
+
+// refuseAll refuses a group for what one of it is refused for.
+func refuseAll(group []*entry, because *entry) {
+	for _, e := range group {
+		e.refuse(because.action, because.reason)
+		e.intruder = because.intruder
 	}
 }
 

@@ -150,13 +150,18 @@ func (d *desk) rank(owner, source string) int {
 	return len(d.options.Precedence) + 1
 }
 
-// mergeList returns the values of a list after source said want, sorted; have is not changed, and
+// mergeList returns the values of a list after source said want; have is sorted, is not changed, and
 // returned itself when nothing changes.
 func mergeList(have []store.Value, want []string, source string, m mode) []store.Value {
-	if m == none || m == ifNotEmpty && len(want) == 0 {
+	if m == none || m == ifNotEmpty && len(want) == 0 || len(have) == 0 && len(want) == 0 {
 		return have
 	}
-	want = slices.Compact(slices.Sorted(slices.Values(want)))
+	if !slices.IsSortedFunc(want, strictly) {
+		want = slices.Compact(slices.Sorted(slices.Values(want)))
+	}
+	if isOwn(have, want, source) {
+		return have
+	}
 	merged := make([]store.Value, 0, len(have)+len(want))
 	for _, v := range have {
 		_, wanted := slices.BinarySearch(want, v.V)
@@ -171,9 +176,10 @@ func mergeList(have []store.Value, want []string, source string, m mode) []store
 			}
 		}
 	}
+	origins := []string{source}
 	for _, w := range want {
 		if w != "" && !hasValue(have, w) {
-			merged = append(merged, store.Value{V: w, Origins: []string{source}})
+			merged = append(merged, store.Value{V: w, Origins: origins})
 		}
 	}
 	sortValues(merged)
@@ -181,6 +187,21 @@ func mergeList(have []store.Value, want []string, source string, m mode) []store
 		return have
 	}
 	return merged
+}
+
+// strictly makes a repetition count as disorder.
+func strictly(a, b string) int {
+	if a <= b {
+		return -1
+	}
+	return 1
+}
+
+// isOwn reports whether have is exactly what source wants, and nobody else's.
+func isOwn(have []store.Value, want []string, source string) bool {
+	return slices.EqualFunc(have, want, func(v store.Value, w string) bool {
+		return v.V == w && len(v.Origins) == 1 && v.Origins[0] == source
+	})
 }
 
 // withdraw returns a list without what only source put there.

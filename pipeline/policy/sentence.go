@@ -48,7 +48,7 @@ func verb(v *Verdict) string {
 		return "conflict"
 	case v.Action == Reject:
 		return "reject"
-	case v.User != nil:
+	case v.User != nil, v.Origin != nil && v.Origin.Group && v.Action == Update:
 		return "update"
 	case v.Action == Update:
 		return "link"
@@ -64,6 +64,8 @@ func subject(v *Verdict) string {
 	switch {
 	case v.Event == "created":
 		return nameOf(v.User) + " (" + v.User.Text[store.FullName] + ")"
+	case v.Origin != nil && v.Origin.Group:
+		return "group " + v.Entry
 	case v.User == nil && v.Name != "" && v.Name != v.Entry:
 		return v.Name + " (" + v.Entry + ")"
 	case v.Name == "":

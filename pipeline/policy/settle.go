@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 
 	"rollcall/store"
 )
@@ -15,38 +16,42 @@ type verdict struct {
 	old      *store.User
 }
 
-// verdicts writes down what was decided: one verdict for every entry, and one for every user who is
+// verdicts yields what was decided: one verdict for every entry, and one for every user who is
 // concerned without an entry in the run.
-func (d *desk) verdicts() ([]verdict, error) {
-	all := make([]verdict, 0, len(d.entries))
+func (d *desk) verdicts(yield func(*verdict) error) error {
 	for _, e := range d.entries {
 		v, err := d.verdict(e)
 		if err != nil {
-			return nil, fmt.Errorf("decide %s: %w", e.change.Entry, err)
+			return fmt.Errorf("decide %s: %w", e.change.Entry, err)
 		}
-		all = append(all, v)
+		if err := yield(v); err != nil {
+			return err
+		}
 	}
 	for _, u := range d.units {
 		if len(u.entries) > 0 || u.new == u.old {
 			continue
 		}
-		v := verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: "no entry of " + d.options.Source + " leads to this user any more [O6]"}}
+		v := &verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: "no entry of " + d.options.Source + " leads to this user any more [O6]"}}
 		v.carry(u)
-		all = append(all, v)
+		if err := yield(v); err != nil {
+			return err
+		}
 	}
-	return all, nil
+	return nil
 }
 
-func (d *desk) verdict(e *entry) (v verdict, err error) {
-	c := e.change
+func (d *desk) verdict(e *entry) (*verdict, error) {
+	c, v := e.change, &verdict{}
 	v.Key, v.Entry = c.Key, c.Entry
 	v.Name = e.name()
 	v.Action, v.Reason = e.outcome(d.options)
-	v.Warnings = append(append(v.Warnings, c.Warnings...), e.warnings...)
+	v.Warnings = slices.Concat(c.Warnings, e.warnings)
 	v.relinked = e.relinked && v.Action != Conflict && v.Action != Reject
 	if u := e.unit; u != nil && u.new != u.old && u.carrier() == e {
 		v.carry(u)
 	}
+	var err error
 	v.Origin, err = d.origin(e, v.Action, v.Reason)
 	return v, err
 }
@@ -87,6 +92,8 @@ func (u *unit) carrier() *entry {
 func (e *entry) outcome(o Options) (Action, string) {
 	u := e.unit
 	switch {
+	case e.stand == group:
+		return e.groupOutcome(o)
 	case e.stand == unreadable:
 		return Reject, e.reason
 	case e.stand == anonymous:
@@ -95,7 +102,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 		return e.action, e.reason
 	case e.stand == pending:
 		return Unchanged, fmt.Sprintf("missed by %d of %d runs in a row [O2]", e.missed, o.AbsentFor)
-	case u != nil && u.refused:
+	case u != nil && u.refused && !e.dealtWith:
 		return u.action, u.reason
 	case e.stand == missing:
 		return Delete, u.noted(e.absence(o))
@@ -109,6 +116,21 @@ func (e *entry) outcome(o Options) (Action, string) {
 		return action, "another login of " + nameOf(u.new) + " [O5]"
 	}
 	return action, cmp.Or(e.note, u.note)
+}
+
+// groupOutcome is what becomes of a group's entry: it is kept, so that memberships can be resolved.
+func (e *entry) groupOutcome(o Options) (Action, string) {
+	switch {
+	case e.absent():
+		return Delete, e.absence(o)
+	case e.change.Rejected != "":
+		return Reject, notTaken + e.change.Rejected
+	case e.origin == nil || e.origin.Gone:
+		return Create, ""
+	case e.change.Number == 0 || e.origin.Digest == e.change.Digest:
+		return Unchanged, ""
+	}
+	return Update, ""
 }
 
 // absence says in which way an entry is missing.
@@ -193,8 +215,8 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 		o.Waiting = true
 	case e.stand == pending:
 		o.Digest, o.Waiting = store.Digest{}, false
-	case e.stand == missing:
-		o.Gone = e.absent()
+	case e.stand == missing, e.stand == group:
+		o.Gone, o.Group = e.absent(), e.stand == group
 	case a == Ignore && e.stand == present:
 		o.Waiting, o.User = true, ""
 	}

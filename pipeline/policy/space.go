@@ -32,6 +32,9 @@ func listOf(s store.Space) (store.Property, bool) {
 
 // without returns the claims of the one slice that are not in the other; both are sorted.
 func without(claims, others []store.Claim) []store.Claim {
+	if len(others) == 0 {
+		return claims
+	}
 	var left []store.Claim
 	for _, c := range claims {
 		if !holds(others, c) {

@@ -162,6 +162,8 @@ func (s *story) setField(u *store.User, name, value string) {
 		u.Active, u.InactiveReason = false, value
 	case "administrator":
 		u.Administrator = value == "true"
+	case "anonymized":
+		u.Anonymized = value == "true"
 	case "entries":
 		for _, ref := range strings.Fields(value) {
 			source, key, _ := strings.Cut(ref, "/")
@@ -275,6 +277,8 @@ func (s *story) change(row map[string]any, number uint64) *mapping.Change {
 		switch name {
 		case "key":
 			c.Key, c.Entry = value, "uid="+value
+		case "kind":
+			c.Kind = connectors.Kind(value)
 		case "gone":
 			c.Absent = v == true
 		case "disabled":

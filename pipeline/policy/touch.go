@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -46,6 +47,9 @@ func (t *touches) shared(fn func(a, b uint32)) {
 // touch notes what deciding c may read or write besides its own origin: its user, the values it may
 // claim, the users who hold them, and what an inactive user would get back.
 func (f *Fold) touch(c *mapping.Change, at uint32) error {
+	if c.Kind == connectors.Group {
+		return nil
+	}
 	origin, err := f.view.Origin(f.options.Source, f.seen[at].key)
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (f *Fold) touch(c *mapping.Change, at uint32) error {
 	own := ""
 	if origin != nil && origin.User != "" {
 		own = origin.User
-		if err := f.touchUser(own, at); err != nil {
+		if err := f.touchUser(own, false, at); err != nil {
 			return err
 		}
 	}
@@ -63,7 +67,8 @@ func (f *Fold) touch(c *mapping.Change, at uint32) error {
 	return f.touchChange(c, own, own == "" || !f.options.PairByObjectID, at)
 }
 
-func (f *Fold) touchUser(id string, at uint32) error {
+// touchUser notes a user whom the entry belongs to, or may be linked to anew (joins).
+func (f *Fold) touchUser(id string, joins bool, at uint32) error {
 	f.touched.add(userThing, id, at)
 	u, err := f.view.User(id)
 	if err != nil || u == nil {
@@ -81,8 +86,8 @@ func (f *Fold) touchUser(id string, at uint32) error {
 			}
 		}
 	}
-	if len(u.Origins) < 2 {
-		return nil
+	if len(u.Origins) < 2 && !joins {
+		return nil // the one origin is the entry's own
 	}
 	for _, ref := range u.Origins {
 		if err := f.touchOrigin(ref, id, at); err != nil {
@@ -136,7 +141,7 @@ func (f *Fold) touchClaim(claim store.Claim, own string, leads bool, at uint32) 
 		return err
 	}
 	if leads {
-		return f.touchUser(holder, at)
+		return f.touchUser(holder, true, at)
 	}
 	f.touched.add(userThing, holder, at)
 	return nil

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"rollcall/store"
@@ -67,9 +66,12 @@ func shownValue(p store.Property, v string) string {
 
 // values returns a list's values as people may see them.
 func values(p store.Property, list []store.Value) []string {
+	if len(list) == 0 {
+		return nil
+	}
 	shown := make([]string, len(list))
 	for i, v := range list {
 		shown[i] = shownValue(p, v.V)
 	}
-	return slices.Clip(shown)
+	return shown
 }

@@ -248,6 +248,10 @@ func (w *world) String() string {
 	for _, source := range slices.Sorted(maps.Keys(w.origins)) {
 		origins := slices.SortedFunc(maps.Values(w.origins[source]), func(a, b *store.Origin) int { return strings.Compare(a.Key, b.Key) })
 		for _, o := range origins {
+			if o.Group && !o.Waiting {
+				fmt.Fprintf(&b, "entry %s/%s: group, %s\n", source, o.Key, o.Verdict)
+				continue
+			}
 			if o.Waiting || o.User == "" || o.Missed > 0 && !o.Gone {
 				fmt.Fprintf(&b, "entry %s/%s:%s %s\n", source, o.Key, waitingText(o), o.Verdict)
 			}

@@ -92,7 +92,7 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 }
 
-// The configuration of the interface contract loads as it stands there.
+// The configuration of the interface contract loads as it stands there, with ids where that has "…".
 func TestContractLoads(t *testing.T) {
 	c, err := Load("testdata/interface.yaml")
 	if err != nil {
@@ -268,4 +268,23 @@ func optionsOf(path string, v reflect.Value) map[string]bool {
 		}
 	}
 	return all
+}
+
+// What README.md shows as a configuration is one.
+func TestReadmeLoads(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	for _, part := range strings.Split(string(readme), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(part, "```")
+		if _, err := parse("README.md", []byte(text)); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+		blocks++
+	}
+	if blocks == 0 {
+		t.Error("README.md shows no configuration")
+	}
 }

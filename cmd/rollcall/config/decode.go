@@ -96,6 +96,9 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 
 // structs decodes the mapping n into several structs at once: a key goes to every one that has it.
 func (d *decoder) structs(path string, n ast.Node, targets ...reflect.Value) {
+	if _, null := n.(*ast.NullNode); null {
+		return
+	}
 	var known []string
 	fields := map[string][]reflect.Value{}
 	for _, v := range targets {
@@ -111,6 +114,10 @@ func (d *decoder) structs(path string, n ast.Node, targets ...reflect.Value) {
 		if !ok {
 			slices.Sort(known)
 			d.note(d.places[at], fmt.Sprintf("unknown key %q", at), nearest(key, known))
+			return
+		}
+		if len(into) > 1 && into[0].Kind() == reflect.Struct {
+			d.structs(at, d.resolve(value), into...)
 			return
 		}
 		for _, f := range into {
@@ -264,7 +271,7 @@ func (d *decoder) expand(text string, pos token.Position) string {
 // path makes values of the keys that name files absolute, starting from the configuration's folder.
 func (d *decoder) path(at, text string) string {
 	key := at[strings.LastIndexByte(at, '.')+1:]
-	isFile := key == "path" || key == "data_dir" || strings.HasSuffix(key, "_file")
+	isFile := slices.Contains([]string{"path", "data_dir", "workload_identity"}, key) || strings.HasSuffix(key, "_file")
 	if !isFile || text == "" {
 		return text
 	}

@@ -1,6 +1,10 @@
 package config
 
 import (
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"rollcall/pipeline/policy"
@@ -14,7 +18,7 @@ type file struct {
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
-	Mail                  mail                  `yaml:"mail"`
+	Mail                  mailSection           `yaml:"mail"`
 	Notify                notify                `yaml:"notify"`
 	Precedence            []string              `yaml:"precedence"`
 	PINs                  pins                  `yaml:"pins"`
@@ -44,7 +48,7 @@ type authServer struct {
 	Domain string `yaml:"domain"`
 }
 
-type mail struct {
+type mailSection struct {
 	Server       string `yaml:"server"`
 	Port         int    `yaml:"port"`
 	Security     string `yaml:"security"`
@@ -87,7 +91,7 @@ func defaults() file {
 		DataDir: "rollcall-data",
 		NATS:    natsSection{Replicas: 1},
 		Log:     Log{Level: "info", Format: "auto"},
-		Mail:    mail{Port: 587, Security: "starttls"},
+		Mail:    mailSection{Port: 587, Security: "starttls"},
 		Notify:  notify{When: "on-error"},
 		PINs: pins{MinimumLength: 6, Lifetime: "persistent", OnRaise: "keep",
 			Temporary: temporaryPINs{ValidFor: 24 * time.Hour}},
@@ -121,6 +125,7 @@ func (f *file) check(d *decoder) {
 	if f.NATS.URL != "" && f.NATS.Listen != "" {
 		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
 	}
+	f.checkServers(d)
 	if f.Notify.When != "never" && len(f.Notify.To) > 0 && f.Mail.Server == "" {
 		d.at("notify.to", "notify.to has addresses and mail.server is not given", "mail: {server: smtp.example}")
 	}
@@ -128,5 +133,28 @@ func (f *file) check(d *decoder) {
 		if f.Sources.named(name) == nil {
 			d.at(index("precedence", i), "precedence: there is no source "+quote(name), f.Sources.names())
 		}
+	}
+}
+
+// checkServers notes addresses that nobody can be reached at.
+func (f *file) checkServers(d *decoder) {
+	for one := range strings.SplitSeq(f.NATS.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if one != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
+			d.at("nats.url", "nats.url: "+quote(one)+" is no NATS server's address", "nats://a:4222,nats://b:4222")
+		}
+	}
+	if f.Mail.Port < 1 || f.Mail.Port > 65535 {
+		d.at("mail.port", "mail.port is no port", "587")
+	}
+	checkAddress(d, "mail.from", f.Mail.From)
+	for i, to := range f.Notify.To {
+		checkAddress(d, index("notify.to", i), to)
+	}
+}
+
+func checkAddress(d *decoder, path, address string) {
+	if _, err := mail.ParseAddress(address); address != "" && err != nil {
+		d.at(path, path+": "+quote(address)+" is no e-mail address", "rollcall@example.com")
 	}
 }

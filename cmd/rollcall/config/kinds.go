@@ -10,5 +10,5 @@ import (
 var kinds = map[string]func() connectors.Config{
 	"csv":   func() connectors.Config { return &csv.Config{} },
 	"ldap":  func() connectors.Config { return &ldap.Config{} },
-	"entra": func() connectors.Config { return &entra{} },
+	"entra": func() connectors.Config { return &unread{} },
 }

@@ -27,7 +27,6 @@ func (f *file) idle() []string {
 		if !s.Enabled {
 			continue
 		}
-		idle("sources."+s.name+".live", s.Live)
 		idle("sources."+s.name+".export", s.Export.Enabled)
 		idle("sources."+s.name+".formerly", len(s.Formerly) > 0)
 		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)

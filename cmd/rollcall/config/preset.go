@@ -1,6 +1,7 @@
 package config
 
 import (
+	"rollcall/connectors/ldap"
 	"rollcall/pipeline/mapping"
 )
 
@@ -13,12 +14,23 @@ func (s *source) preset() rules {
 			all[property] = rule{Rule: r}
 		}
 	case "ldap":
-	case "entra":
-		for property, attribute := range map[string]string{"user_name": "userPrincipalName", "full_name": "displayName", "email": "mail"} {
-			all[property] = short(attribute)
+		if of, ok := s.reader.(*ldap.Config); ok {
+			known, _ := ldap.PresetOf(of.Type)
+			all.give(known.UserName, known.FullName, known.Email)
 		}
+	case "entra":
+		all.give("userPrincipalName", "displayName", "mail")
 	}
 	return all
+}
+
+// give maps what every directory has.
+func (r rules) give(userName, fullName, email string) {
+	for property, attribute := range map[string]string{"user_name": userName, "full_name": fullName, "email": email} {
+		if attribute != "" {
+			r[property] = short(attribute)
+		}
+	}
 }
 
 // columns maps the columns of MyQ's CSV (V2, V3). GROUPS is a group rule, EXTID the key, SYNC_SOURCE and ACTIVE

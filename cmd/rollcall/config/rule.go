@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -111,15 +110,12 @@ var (
 	listModes = []string{"none", "full", "full-own", "if-not-empty", "add-new"}
 )
 
-// check notes what cannot be in a rule.
+// check notes what the mapping itself does not look at: names, and how values are taken over.
 func (r rule) check(d *decoder, path, name string) {
 	property, known := store.ParseProperty(name)
 	if !known {
 		d.at(path, path+": there is no property "+quote(name), nearest(name, propertyNames()))
 		return
-	}
-	if n := r.sources(); n != 1 {
-		d.at(path, fmt.Sprintf("%s: one of from, template and value is needed, and %d are given", path, n), name+": attribute")
 	}
 	modes := textModes
 	if property.Multi() {
@@ -127,12 +123,6 @@ func (r rule) check(d *decoder, path, name string) {
 	}
 	if r.merge != "" {
 		d.oneOf(path+".merge", r.merge, modes...)
-	}
-	if r.Type != "" && property != store.UserStorage {
-		d.at(path+".type", path+": only user_storage has a type", "without type")
-	}
-	if r.Kind != "" && property != store.PINs && property != store.Cards {
-		d.at(path+".kind", path+": only pins and cards have a kind", "without kind")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/robfig/cron/v3"
@@ -20,20 +19,18 @@ import (
 
 // source is what sources of every kind have, and what its kind has beside that.
 type source struct {
-	Kind           string        `yaml:"kind"`
-	Enabled        bool          `yaml:"enabled"`
-	Label          string        `yaml:"label"`
-	Formerly       []string      `yaml:"formerly"`
-	Domain         string        `yaml:"domain"`
-	Schedule       string        `yaml:"schedule"`
-	Live           bool          `yaml:"live"`
-	ReconcileEvery time.Duration `yaml:"reconcile_every"`
-	Select         selection     `yaml:"select"`
-	Options        options       `yaml:"options"`
-	Mapping        rules         `yaml:"mapping"`
-	Groups         groups        `yaml:"groups"`
-	Guard          policy.Guard  `yaml:"guard"`
-	Export         export        `yaml:"export"`
+	Kind     string       `yaml:"kind"`
+	Enabled  bool         `yaml:"enabled"`
+	Label    string       `yaml:"label"`
+	Formerly []string     `yaml:"formerly"`
+	Domain   string       `yaml:"domain"`
+	Schedule string       `yaml:"schedule"`
+	Select   selection    `yaml:"select"`
+	Options  options      `yaml:"options"`
+	Mapping  rules        `yaml:"mapping"`
+	Groups   groups       `yaml:"groups"`
+	Guard    policy.Guard `yaml:"guard"`
+	Export   export       `yaml:"export"`
 
 	name   string
 	reader connectors.Config
@@ -113,7 +110,7 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 		if !sourceName.MatchString(name) {
 			d.note(d.places[at], fmt.Sprintf("%q is no name for a source", name), "small letters, digits, \"-\" and \"_\"")
 		}
-		one := &source{name: name, Enabled: true, Label: name, ReconcileEvery: 24 * time.Hour,
+		one := &source{name: name, Enabled: true, Label: name,
 			Select:  selection{DisabledAccounts: "deactivate", Nested: true},
 			Options: options{AbsentFor: 1, Ownership: "take", PairByObjectID: true, AdoptLocalUsers: true},
 			Guard:   d.guard,
@@ -166,9 +163,6 @@ func (s *source) check(d *decoder, f *file) {
 	if s.Options.AbsentFor < 1 {
 		d.at(path+".options.absent_for", path+".options.absent_for counts runs in a row", "1")
 	}
-	if s.Options.AppendDomainToUserName && s.Domain == "" {
-		d.at(path+".options.append_domain_to_user_name", path+": there is no domain to append to the user name", "domain: corp.example")
-	}
 	if s.Export.Enabled && s.Export.Path == "" {
 		d.at(path+".export", path+".export.path is missing", "path: out/"+s.name+".csv")
 	}
@@ -210,14 +204,15 @@ func (s *source) checkFormerly(d *decoder, path string, f *file) {
 	}
 }
 
+var firstWord = regexp.MustCompile(`^[a-z_0-9]+(\[\d+\]|\.[a-z_0-9]+)*`)
+
 // checkReader places the reader's own complaints at the keys they begin with.
 func (s *source) checkReader(d *decoder, path string) {
 	for _, err := range unjoin(s.reader.Validate()) {
 		text := err.Error()
-		key, _, _ := strings.Cut(text, ":")
 		at := path
-		if _, known := d.places[path+"."+key]; known {
-			at = path + "." + key
+		if key := firstWord.FindString(text); key != "" {
+			at = path + "." + key // a key that is not there leads to the source
 		}
 		d.at(at, path+": "+text, HintOf(err))
 	}
@@ -228,15 +223,37 @@ func (s *source) checkMapping(d *decoder, path string, f *file) {
 	for _, property := range complete.names() {
 		complete[property].check(d, path+".mapping."+property, property)
 	}
-	if _, ok := complete["user_name"]; !ok {
-		d.at(path+".mapping", path+": no attribute is the user name", "mapping: {user_name: uid}")
-	}
 	if s.Groups.Merge != "" {
 		d.oneOf(path+".groups.merge", s.Groups.Merge, listModes...)
 	}
-	for i, rule := range s.Groups.Rules {
-		d.oneOf(index(path+".groups.rules", i)+".by", rule.By, "template", "ou", "dn-tree", "membership", "attribute")
+	s.compile(d, path, f)
+}
+
+// compile has the mapping itself look at what it is given, and places its complaints at the keys they begin with.
+// A key in whose line something was noted already is left at that.
+func (s *source) compile(d *decoder, path string, f *file) {
+	noted := d.mistakes
+	_, err := mapping.Compile(s.mapping(f))
+	for _, err := range unjoin(err) {
+		key, found := d.find(path, firstWord.FindString(err.Error()), ".mapping.", ".", ".select.", ".options.")
+		if !found {
+			key = path + ".mapping"
+		}
+		sameLine := func(m Mistake) bool { return m.Line == d.places[key].Line }
+		if !found || !slices.ContainsFunc(noted, sameLine) {
+			d.at(key, path+": "+err.Error(), HintOf(err))
+		}
 	}
+}
+
+// find returns the path of a key that stands in one of the sections.
+func (d *decoder) find(path, key string, sections ...string) (string, bool) {
+	for _, section := range sections {
+		if _, ok := d.places[path+section+key]; ok {
+			return path + section + key, true
+		}
+	}
+	return "", false
 }
 
 // servers are the names that use_authentication_server and AUTHSERVER may have (U13).

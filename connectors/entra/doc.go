@@ -1,0 +1,77 @@
+// Package entra reads the users and groups of a Microsoft Entra ID tenant through Microsoft Graph.
+//
+//	cloud:
+//	  kind: entra
+//	  cloud: public                  # us-government, us-dod, china; custom with authority and graph_url
+//	  tenant_id: 8f6b…
+//	  client_id: 41c2…
+//	  client_secret_file: /run/secrets/entra
+//	  # certificate_file: /run/secrets/entra.pfx      PEM or PFX, RSA; read again when it changes
+//	  # certificate_password_file: /run/secrets/entra.password
+//	  # workload_identity: /var/run/secrets/azure/tokens/azure-identity-token
+//	  # managed_identity: true       client_id only for a user-assigned one
+//	  proxy: ""                      # http://proxy:3128, for the sign-in and for Graph
+//	  ca_file: ""
+//	  reconcile_every: 24h
+//	  select:
+//	    groups: [Printing, 0a1b…]    # names or ids; none: all users
+//	    nested: true
+//	    guests: false                # userType Guest or #EXT# in the user principal name
+//
+// A full pass is a first delta round, an incremental pass the round after the checkpoint's deltaLink; only a new
+// deltaLink proves the end of either. An empty page, or any page with a nextLink, is not the end; a link that leads
+// elsewhere than to Graph, or in circles, ends the pass. Expiry of the link's token (410, or 400 with one of its codes, at
+// any page) is [connectors.ErrCheckpointExpired]. It is no error in a first round to be told to begin anew: it is
+// an incomplete one, so a tenant that answers 410 forever cannot make anyone loop.
+//
+// # Records
+//
+// A user's key is the object id. Attributes are what Graph said: texts, "true" and "false", numbers digit by digit, arrays
+// as sorted values, complex properties flattened with dots (onPremisesExtensionAttributes.extensionAttribute1).
+// An explicit null is an attribute without values; in a full pass so is every attribute asked for that
+// Graph leaves out, because it was never set. In an incremental pass what Graph leaves out is left out, and
+// the record is Partial, unless createdDateTime says that the user is newer than the checkpoint. manager is the manager's object id. upnPrefix and onPremisesSamAccountName@onPremisesDomainName
+// are made of the properties they name.
+//
+// A group's members are the attribute members in a full pass; in an incremental one members@delta holds only the
+// changes, each id with "+" or "-" before it. Group records are emitted when the configuration uses members or memberOf.
+//
+// Graph may tell of an object more than once in a round, so both kinds of passes may emit a user twice, and a full
+// pass may emit a user and then a Deleted record for him: the last record counts. Graph promises only "at least" what has changed: where
+// it tells too little to make a record (not whether the account is enabled, a second part of a user's changes, a part in a
+// first round), the connector asks for the whole user and lays what was told over it.
+//
+// # Errors and waiting
+//
+// Throttling and passing failures are waited out within the pass: Retry-After to the second and a little more, doubling
+// waits where nothing was said. Waiting is logged, never an error, and ends with the context. Nothing that is logged or returned
+// holds a token, a secret, an assertion or the query of a link.
+//
+// # Design
+//
+// The SDK's generated code is not used. Any import of its root package or of a builder compiles one package of 590,000
+// lines: 95 to 130 seconds and a compiler of 4.5 GiB per empty cache, for models that lose data (explicit nulls, large numbers,
+// fractions of seconds). What is used are its lower layers: the core's request adapter, kiota's azure authentication and
+// models/odataerrors, which cost 30 seconds and 0.3 GiB; bodies are taken as bytes. The package graphmodels beside this
+// one, behind a build tag, asserts that our requests are those of the builders.
+//
+// The middleware is an explicit list: the default's order is random and its retry waits without bound. A shield of ours
+// stands outermost and turns everything that is not JSON of Graph's (gateway pages, redirects, odd error bodies,
+// unquoted claims) into an error the SDK can read; the SDK's remaining panics are recovered.
+//
+// Selection by groups belongs to the pipeline's policy, which knows the store. Until it resolves groups, the connector does
+// it: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
+// fixed set, and emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is
+// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before. With
+// [Selection.Later] the connector emits everybody and all groups, incrementally too, and selects nobody.
+//
+// Reading 100,000 users of 20 properties takes 2.1 allocations a user and no more processor time than net/http with
+// encoding/json into json.RawMessage (BenchmarkRead); the heap in use stays below 1 MiB for 50,000 as for 500,000 users
+// (BenchmarkMemory); a round without changes is one request and 0.1 ms of our own (BenchmarkNothingChanged).
+//
+// Records of repeated objects are not held back until the end of the round, because that would hold the whole directory in memory:
+// what is kept per pass is a hash of each link, and the groups where they are read. Guests who become
+// members and the other way round appear and disappear in incremental passes; a guest's change is a Deleted record there.
+//
+// Conditions (where) and disabled_accounts are evaluated after the connector; here they are only part of the scope.
+package entra

@@ -1,0 +1,5 @@
+// Package graphmodels compares the entra connector with the SDK's own generated builders and models, which
+// nothing else here imports: compiling them takes minutes and 5 GiB.
+//
+//	go test -tags graphmodels ./connectors/entra/graphmodels
+package graphmodels
