@@ -43,7 +43,7 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	p := &pass{source: s, session: se, emit: emit, decoder: newDecoder(s.config.key(), s.wanted(), s.all(), time.Now())}
 	bases := s.config.bases()
 	if len(bases) > 1 || !s.uniqueKey() {
-		p.emitted = map[identity]identity{}
+		p.emitted = map[fingerprint]fingerprint{}
 	}
 	for _, base := range bases {
 		if err := p.readBase(base); err != nil {
@@ -69,20 +69,20 @@ type pass struct {
 	emit    func(connectors.Record) error
 
 	record     connectors.Record
-	emitted    map[identity]identity // key → DN, where an entry or a key may come twice
-	partial    []partialEntry        // entries of this page with more values to fetch
-	taken      int                   // entries that came
-	entries    int                   // entries that were emitted
+	emitted    map[fingerprint]fingerprint // key → DN, where an entry or a key may come twice
+	partial    []partialEntry              // entries of this page with more values to fetch
+	taken      int                         // entries that came
+	entries    int                         // entries that were emitted
 	pages      int
 	references []string
 }
 
-// identity stands for a key or a DN, which would keep the whole entry in memory.
-type identity [16]byte
+// fingerprint stands for a key or a DN, which would keep the whole entry in memory.
+type fingerprint [16]byte
 
-func identityOf(text string) identity {
+func fingerprintOf(text string) fingerprint {
 	sum := sha256.Sum256([]byte(text))
-	return identity(sum[:16])
+	return fingerprint(sum[:16])
 }
 
 // partialEntry is an entry with attributes of which the server gave only the first values.
@@ -173,7 +173,7 @@ func (p *pass) deliver(r connectors.Record) error {
 		return &emitError{context.Cause(p.session.ctx)}
 	}
 	if p.emitted != nil {
-		key, dn := identityOf(r.Key), identityOf(strings.ToLower(r.Name))
+		key, dn := fingerprintOf(r.Key), fingerprintOf(strings.ToLower(r.Name))
 		first, again := p.emitted[key]
 		if again && (first == dn || p.uniqueKey()) {
 			return nil // it moved from a base that was read to one that was not

@@ -216,7 +216,7 @@ func searchOf(request *ber.Packet) Search {
 	asked := Search{Base: string(op.Children[0].ByteValue), Scope: op.Children[1].Value.(int64)}
 	asked.Filter, _ = ldap.DecompileFilter(op.Children[6])
 	for _, a := range op.Children[7].Children {
-		asked.Attributes = append(asked.Attributes, string(a.Data.Bytes()))
+		asked.Attributes = append(asked.Attributes, a.Data.String())
 	}
 	if len(request.Children) > 2 {
 		for _, child := range request.Children[2].Children {
