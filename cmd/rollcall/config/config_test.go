@@ -288,3 +288,26 @@ func TestReadmeLoads(t *testing.T) {
 		t.Error("README.md shows no configuration")
 	}
 }
+
+// What is possible and probably not meant is said, and is no mistake.
+func TestNotes(t *testing.T) {
+	c, err := parse("rollcall.yaml", []byte(`version: 1
+mail: {server: smtp.example}
+sources:
+  a: {kind: csv, path: a.csv, options: {ignore_synchronization_source: true, deactivate_missing_users: true}}
+  b: {kind: csv, path: b.csv, mapping: {department: none}, export: {enabled: true, path: out.csv}}
+  c: {kind: csv, path: c.csv, enabled: false, export: {enabled: true, path: out.csv}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(c.Notes, "\n")
+	for _, want := range []string{"mail and notify: ", "sources.b.export: ", "the sources a and b may both set ", "a: ignore_synchronization_source and deactivate_missing_users are both on"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no note %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "department") || strings.Contains(got, "sources.c") || len(c.Notes) != 4 {
+		t.Errorf("too much:\n%s", got)
+	}
+}

@@ -2,11 +2,13 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"rollcall/connectors"
+	"rollcall/store"
 )
 
 // Mistake is one thing wrong in a configuration file, and where.
@@ -46,7 +48,11 @@ func (m Mistakes) Error() string {
 
 // HintOf returns what an error says to try, without the word "Try".
 func HintOf(err error) string {
-	hint := strings.TrimPrefix(connectors.HintOf(err), "Try")
+	hint := connectors.HintOf(err)
+	if unopened := (*store.OpenError)(nil); hint == "" && errors.As(err, &unopened) {
+		hint = unopened.Try // the store is a leaf and has no hints of ours
+	}
+	hint = strings.TrimPrefix(hint, "Try")
 	return strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(hint, ":")), ".")
 }
 
