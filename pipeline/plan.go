@@ -27,6 +27,8 @@ type planner struct {
 	run      *store.Run
 	finished *finished
 	source   *store.Source
+	// administrators are the active ones, counted when planning begins (U19).
+	administrators int
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
 	sum     contentSum
@@ -67,6 +69,9 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	defer stop()
 	go report.loop(reporting)
 
+	if err := p.inView(func() error { p.administrators = p.tx.CountAdministrators(); return nil }); err != nil {
+		return planned{}, err
+	}
 	fold := policy.NewFold(rules.Options, p.view(), p.foldRun(&rules.Rules))
 	count, err := p.note(ctx, fold)
 	if err != nil {
@@ -283,7 +288,7 @@ func (p *planner) foldRun(rules *Rules) policy.Run {
 	return policy.Run{
 		Number: p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
 		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
-		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active,
+		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active, Administrators: p.administrators,
 		NewID:   func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
 		Enabled: func(name string) bool { return rules.other(name) != nil },
 		Contributes: func(name string) bool {

@@ -52,6 +52,9 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"users.get":      answer(ctx, s.user),
 		"status":         answer(ctx, s.status),
 	}
+	for name, edit := range s.edits() {
+		endpoints[name] = answer(ctx, edit)
+	}
 	for name, handler := range endpoints {
 		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
@@ -96,6 +99,10 @@ func respond(r micro.Request, response any, err error) {
 		code = "404"
 	case errors.Is(err, ErrBusy):
 		code = "409"
+	case errors.Is(err, ErrRefused):
+		code = "422"
+	case errors.Is(err, ErrMistake):
+		code = "400"
 	}
 	body, _ := json.Marshal(errorBody{Error: err.Error(), Try: connectors.HintOf(err)})
 	_ = r.Error(code, err.Error(), body)

@@ -104,6 +104,9 @@ func (c *checker) user(u *User) {
 	c.userClaims(u)
 	c.userOrigins(u)
 	c.count(everyone, 1, u.Active)
+	if u.Administrator {
+		c.count(administrators, 0, u.Active)
+	}
 	if u.Owner != "" {
 		c.count(u.Owner, 0, u.Active)
 	}

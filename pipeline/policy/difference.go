@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"rollcall/store"
@@ -18,7 +19,7 @@ const (
 // sameUser reports whether two states of a user differ in nothing but revision and time.
 func sameUser(a, b *store.User) bool {
 	if a.Text != b.Text || a.Active != b.Active || a.InactiveReason != b.InactiveReason || a.Owner != b.Owner ||
-		a.Label != b.Label || !slices.Equal(a.Origins, b.Origins) || !maps.Equal(a.Overrides, b.Overrides) {
+		a.Label != b.Label || a.Administrator != b.Administrator || !slices.Equal(a.Origins, b.Origins) || !maps.Equal(a.Overrides, b.Overrides) {
 		return false
 	}
 	for i := range a.List {
@@ -56,6 +57,9 @@ func difference(old, n *store.User) []Changed {
 	if old.Active != n.Active {
 		changed = append(changed, Changed{Property: activeChanged, Old: activeText(old), New: activeText(n)})
 	}
+	if old.Administrator != n.Administrator {
+		changed = append(changed, Changed{Property: Administrator, Old: strconv.FormatBool(old.Administrator), New: strconv.FormatBool(n.Administrator)})
+	}
 	if len(changed) == 0 {
 		return nil
 	}
@@ -76,7 +80,7 @@ func countDifferences(old, n *store.User) (count int) {
 			count++
 		}
 	}
-	return count + 2
+	return count + 3
 }
 
 // sameShown reports whether two lists have the same values, whoever put them there.
