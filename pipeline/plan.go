@@ -178,7 +178,7 @@ func (p *planner) waitingChanges(fn func([]mapping.Change) error) error {
 // write takes a verdict into the plan and counts it.
 func (p *planner) write(v *policy.Verdict) error {
 	p.count(v)
-	if v.User == nil && v.Origin == nil && !v.DropOrigin {
+	if v.User == nil && v.Origin == nil && !v.DropOrigin && v.Forget == 0 {
 		return nil // nothing to write: it counts, that is all
 	}
 	data, err := policy.EncodeVerdict(v)
@@ -192,8 +192,12 @@ func (p *planner) write(v *policy.Verdict) error {
 	if err := p.sum.add(v); err != nil {
 		return err
 	}
+	forget := v.Forget
 	if v.Origin != nil && v.Origin.Gone {
-		if err := p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planGone, v), binary.BigEndian.AppendUint64(nil, v.Origin.RawSequence)); err != nil {
+		forget = v.Origin.RawSequence
+	}
+	if forget > 0 {
+		if err := p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planGone, v), binary.BigEndian.AppendUint64(nil, forget)); err != nil {
 			return err
 		}
 	}

@@ -242,7 +242,7 @@ func (c *checker) origins() {
 }
 
 func (c *checker) origin(source string, k Key, o *Origin, value []byte) {
-	if KeyOf(o.Key) != k {
+	if o.Hash() != k {
 		c.violated("origin %s of %s: lies under another key than %q's", k, source, o.Key)
 	}
 	if value[0] != flagsOf(o) || Digest(value[1:originHead]) != o.Digest {

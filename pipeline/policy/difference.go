@@ -14,6 +14,7 @@ import (
 const (
 	labelChanged  = "synchronization_source" // U14
 	activeChanged = "active"
+	reasonChanged = "inactive_reason" // U18
 )
 
 // sameUser reports whether two states of a user differ in nothing but revision and time.
@@ -28,6 +29,17 @@ func sameUser(a, b *store.User) bool {
 		}
 	}
 	return true
+}
+
+// silent reports whether two states of a user differ in nothing but what the store remembers of overrides: nobody is
+// told of that.
+func silent(old, n *store.User) bool {
+	if old == nil {
+		return false
+	}
+	same := *n
+	same.Overrides = old.Overrides
+	return sameUser(old, &same)
 }
 
 // difference returns what a user's new state shows otherwise than the old one; nil stands for a user
@@ -57,6 +69,9 @@ func difference(old, n *store.User) []Changed {
 	if old.Active != n.Active {
 		changed = append(changed, Changed{Property: activeChanged, Old: activeText(old), New: activeText(n)})
 	}
+	if !old.Active && !n.Active && old.ID != "" && old.InactiveReason != n.InactiveReason {
+		changed = append(changed, Changed{Property: reasonChanged, Old: old.InactiveReason, New: n.InactiveReason})
+	}
 	if old.Administrator != n.Administrator {
 		changed = append(changed, Changed{Property: Administrator, Old: strconv.FormatBool(old.Administrator), New: strconv.FormatBool(n.Administrator)})
 	}
@@ -80,7 +95,7 @@ func countDifferences(old, n *store.User) (count int) {
 			count++
 		}
 	}
-	return count + 3
+	return count + 4
 }
 
 // sameShown reports whether two lists have the same values, whoever put them there.

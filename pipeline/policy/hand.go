@@ -198,7 +198,7 @@ func actionOfEvent(event string) Action {
 // tidy keeps what always holds: a display name (U3), no alias that is the own name (U4), empty lists that are nil.
 func (e *edit) tidy() {
 	n := e.new
-	if n.Text[store.FullName] == "" || n.Text[store.FullName] == nameOf(e.old) && e.old.Text[store.FullName] == nameOf(e.old) {
+	if n.Text[store.FullName] == "" {
 		n.Text[store.FullName] = nameOf(n)
 	}
 	own := store.Fold(nameOf(n))
