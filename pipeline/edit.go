@@ -20,7 +20,7 @@ import (
 )
 
 // Edit is what a person wants done to one user. Its JSON is the request of the endpoints users.set, users.deactivate,
-// users.reactivate, cards.add, cards.remove and cards.register.
+// users.reactivate, users.anonymize, cards.add, cards.remove and cards.register.
 type Edit struct {
 	// ID tells a request that is repeated from a new one: the same twice is carried out once and answered twice. "" for a
 	// request that is not repeated.
@@ -59,6 +59,11 @@ func (c *Client) ReactivateUser(ctx context.Context, e Edit) (Answer, error) {
 	return c.edit(ctx, "users.reactivate", e)
 }
 
+// AnonymizeUser makes an inactive user anonymous for good (U22).
+func (c *Client) AnonymizeUser(ctx context.Context, e Edit) (Answer, error) {
+	return c.edit(ctx, "users.anonymize", e)
+}
+
 // AddCard gives a user a card.
 func (c *Client) AddCard(ctx context.Context, e Edit) (Answer, error) {
 	return c.edit(ctx, "cards.add", e)
@@ -92,6 +97,7 @@ func (s *service) edits() map[string]func(context.Context, Edit) (Answer, error)
 		"users.set":        endpoint(commandSetUser, s.assignments),
 		"users.deactivate": endpoint(commandDeactivateUser, nothing),
 		"users.reactivate": endpoint(commandReactivateUser, nothing),
+		"users.anonymize":  endpoint(commandAnonymizeUser, nothing),
 		"cards.add":        endpoint(commandAddCard, s.card(policy.Manual)),
 		"cards.register":   endpoint(commandAddCard, s.card(policy.SelfRegistered)),
 		"cards.remove":     endpoint(commandRemoveCard, s.card("")),
@@ -135,7 +141,7 @@ func (s *service) command(ctx context.Context, kind, id string, body any) (a Ans
 	if err := json.Unmarshal(data, &a); err != nil {
 		return a, fmt.Errorf("answer to command %d: %w", sequence, err)
 	}
-	if a.Action == policy.Conflict || a.Action == policy.Reject {
+	if a.Action == string(policy.Conflict) || a.Action == string(policy.Reject) {
 		return a, connectors.Hint(fmt.Errorf("%w: %s", ErrRefused, a.Text), a.Try)
 	}
 	return a, s.awaitRelayed(ctx, a.Revision)

@@ -30,6 +30,7 @@ const (
 	commandSetUser        = "set-user"
 	commandDeactivateUser = "deactivate-user"
 	commandReactivateUser = "reactivate-user"
+	commandAnonymizeUser  = "anonymize-user"
 	commandAddCard        = "add-card"
 	commandRemoveCard     = "remove-card"
 )

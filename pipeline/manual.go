@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -12,9 +13,9 @@ import (
 type Answer struct {
 	// Sequence is the command's place in the log.
 	Sequence uint64 `json:"sequence"`
-	// Action is updated, reactivated, unchanged, conflict or rejected: the last two change nothing.
-	Action policy.Action `json:"action"`
-	User   string        `json:"user,omitempty"` // the id
+	// Action is updated, deactivated, reactivated, anonymized, unchanged, conflict or rejected: the last two change nothing.
+	Action string `json:"action"`
+	User   string `json:"user,omitempty"` // the id
 	// Revision is the user's new one, 0 when nothing changed.
 	Revision uint64 `json:"revision,omitempty"`
 	// Text says in words what was done, or why not.
@@ -26,18 +27,23 @@ type Answer struct {
 
 // manual carries out what a person wants done to one user. The answer lies in the store under the message's
 // sequence, so whoever asks again is told the same.
-func (r *reconciler) manual(m logMessage, kind string) error {
+func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) error {
 	var c manual
 	if err := m.decode(&c); err != nil {
 		return err
 	}
-	err := r.update(m, func(tx *store.Tx) error {
-		deed, err := decideManual(tx, m, kind, &c)
-		if err != nil {
-			return err
-		}
-		return carryOut(tx, m, &c, deed)
-	})
+	var err error
+	if kind == commandAnonymizeUser {
+		err = r.anonymize(ctx, m, &c)
+	} else {
+		err = r.update(m, func(tx *store.Tx) error {
+			deed, err := decideManual(tx, m, kind, &c)
+			if err != nil {
+				return err
+			}
+			return carryOut(tx, m, &c, deed)
+		})
+	}
 	if err == nil {
 		r.log.Info().Str("command", kind).Str("user", c.User).Str("actor", c.Actor).Uint64("sequence", m.sequence).Msg("command")
 	}
@@ -54,6 +60,8 @@ func decideManual(tx *store.Tx, m logMessage, kind string, c *manual) (*policy.D
 		return hand.Deactivate(c.User)
 	case commandReactivateUser:
 		return hand.Reactivate(c.User)
+	case commandAnonymizeUser:
+		return hand.Anonymize(c.User)
 	case commandAddCard:
 		return hand.AddCard(c.User, *c.Card)
 	case commandRemoveCard:
@@ -89,12 +97,13 @@ func carryOut(tx *store.Tx, m logMessage, c *manual, deed *policy.Deed) error {
 
 // answerOf says what became of a command, in words.
 func answerOf(m logMessage, c *manual, deed *policy.Deed) Answer {
-	a := Answer{Sequence: m.sequence, Action: deed.Action, User: c.User, Text: deed.Reason, Try: deed.Try}
+	a := Answer{Sequence: m.sequence, Action: string(deed.Action), User: c.User, Text: deed.Reason, Try: deed.Try}
 	switch {
 	case deed.Refused():
 	case deed.User == nil:
 		a.Text = "nothing to do"
 	default:
+		a.Action = deed.Event
 		said := deed.Verdict
 		said.Warnings = nil // they stand beside
 		a.Text = policy.Sentence(&said)

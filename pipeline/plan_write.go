@@ -56,7 +56,7 @@ func (w *planWriter) add(v *policy.Verdict) error {
 	w.rows = append(w.rows, planRow{planKey(planVerdict, v), data})
 	forget := v.Forget
 	if v.Origin != nil && v.Origin.Gone {
-		forget = v.Origin.RawSequence
+		forget = max(forget, v.Origin.RawSequence)
 	}
 	if forget > 0 {
 		w.rows = append(w.rows, planRow{planKey(planGone, v), binary.BigEndian.AppendUint64(nil, forget)})

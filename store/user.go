@@ -77,7 +77,7 @@ type Origin struct {
 	// dealt with from being proposed again.
 	Gone bool `cbor:"11,keyasint,omitempty"`
 	// Tombstone is true when the entry's user was made anonymous (U22): Key is then the hash of the key in
-	// hexadecimal digits, Entry and Change are empty, and the digest is that of a tombstone.
+	// hexadecimal digits, Entry and Change are empty, Gone is true and the digest that of a tombstone.
 	Tombstone bool `cbor:"12,keyasint,omitempty"`
 }
 

@@ -72,6 +72,18 @@ func (a *app) reactivateUser() *cobra.Command {
 	}, (*pipeline.Client).ReactivateUser)
 }
 
+func (a *app) anonymizeUser() *cobra.Command {
+	return a.editUser(&cobra.Command{
+		Use:   "anonymize NAME",
+		Short: "Make an inactive user anonymous, for good",
+		Long: "Make an inactive user anonymous, for good: the personal data leaves the store, the stored directory records and the\n" +
+			"dead letters; a tombstone under the user's id stays. The directory entry, should it still be there, is left alone from\n" +
+			"then on. Events, the log and snapshots that were made before keep what they said until they age out.",
+		Example: `  rollcall users deactivate alice
+  rollcall users anonymize alice --reason "left two years ago"`,
+	}, (*pipeline.Client).AnonymizeUser)
+}
+
 // editUser completes a command about one user that needs nothing but his name.
 func (a *app) editUser(cmd *cobra.Command, do editing) *cobra.Command {
 	var e pipeline.Edit

@@ -26,7 +26,7 @@ func (a *app) users() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers(), a.setUser(), a.deactivateUser(), a.reactivateUser())
+	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers(), a.setUser(), a.deactivateUser(), a.reactivateUser(), a.anonymizeUser())
 	return cmd
 }
 
@@ -101,6 +101,9 @@ func (t *usersTable) write(w io.Writer, limit int) error {
 func standing(u store.User) string {
 	if u.Active {
 		return "active"
+	}
+	if u.Anonymized {
+		return "anonymous"
 	}
 	return "inactive (" + u.InactiveReason + ")"
 }

@@ -40,6 +40,6 @@ const anonymousReason = "its user was made anonymous [U22]"
 
 // tombstone is what is left of an anonymous user's entry.
 func tombstone(key store.Key, user string) *store.Origin {
-	return &store.Origin{Key: key.String(), Tombstone: true, Digest: store.TombstoneDigest(), User: user,
+	return &store.Origin{Key: key.String(), Tombstone: true, Gone: true, Digest: store.TombstoneDigest(), User: user,
 		Verdict: fmt.Sprintf("%s: %s", Ignore, anonymousReason)}
 }
