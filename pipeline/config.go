@@ -48,6 +48,8 @@ type ByHand struct {
 	OneCard bool
 	// StorageTargets and AuthenticationServers are the names that users may carry (U12, U13).
 	StorageTargets, AuthenticationServers []string
+	// HashPIN returns the keyed hash under which a PIN rests; nil where no PINs are kept.
+	HashPIN func(pin string) string
 }
 
 // NATS says where the streams are.

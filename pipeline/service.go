@@ -24,6 +24,7 @@ type service struct {
 	config     *Config
 	reconciler *reconciler
 	log        zerolog.Logger
+	lockout    lockout
 }
 
 // apiPrefix stands before the name of every endpoint.
@@ -50,6 +51,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"runs.get":       answer(ctx, s.run),
 		"users.list":     answer(ctx, s.users),
 		"users.get":      answer(ctx, s.user),
+		"users.identify": answer(ctx, s.identify),
 		"status":         answer(ctx, s.status),
 	}
 	for name, edit := range s.edits() {

@@ -26,7 +26,7 @@ func (a *app) users() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers(), a.setUser(), a.deactivateUser(), a.reactivateUser(), a.anonymizeUser())
+	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers(), a.setUser(), a.deactivateUser(), a.reactivateUser(), a.anonymizeUser(), a.identifyUser())
 	return cmd
 }
 
