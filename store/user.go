@@ -76,6 +76,8 @@ type Origin struct {
 	// when it comes back, with the digest of an absence (see DigestOf), which keeps an absence that was
 	// dealt with from being proposed again.
 	Gone bool `cbor:"11,keyasint,omitempty"`
+	// Holds is the path of the group that a group's entry keeps although nobody may be in it, "" for none.
+	Holds string `cbor:"20,keyasint,omitempty"`
 }
 
 // Space is a name space in which a value belongs to one user.
