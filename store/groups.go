@@ -211,7 +211,17 @@ func (tx *Tx) touch(path string) (*groupState, error) {
 	return s, nil
 }
 
+// newGroup makes a group behind the one above it, so that what is told of them is told in this order.
 func (tx *Tx) newGroup(path string) (*groupState, error) {
+	if parent := ParentOf(path); parent != "" {
+		if above, err := tx.groupAt(parent); err != nil {
+			return nil, err
+		} else if above == nil {
+			if _, err := tx.newGroup(parent); err != nil {
+				return nil, err
+			}
+		}
+	}
 	n, err := tx.table(groupsBucket).bucket.NextSequence()
 	if err != nil {
 		return nil, err
