@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -25,6 +26,8 @@ type applier struct {
 	place   store.Applying
 	done    bool
 	report  *reporter
+	// verdicts are read and decoded ahead, of the phase that writes.
+	verdicts *verdictReader
 }
 
 // applyBatch is how many verdicts one transaction applies.
@@ -98,6 +101,7 @@ func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run
 	reporting, stop := context.WithCancel(ctx)
 	defer stop()
 	go a.report.loop(reporting)
+	defer func() { a.verdicts.stop() }()
 	for !a.done {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -137,57 +141,54 @@ func (a *applier) step(tx *store.Tx) error {
 
 // phase applies up to room entries of the present phase and returns how many there were.
 func (a *applier) phase(tx *store.Tx, room int) (n int, err error) {
-	if a.place.Phase == phaseRegroup {
+	switch a.place.Phase {
+	case phaseRelease:
+		return a.releaseAll(tx, room)
+	case phaseRegroup:
 		more, err := regroup(tx, a.message.time, cause{Source: a.run.Source, Run: a.run.Number}, room)
 		if err != nil || !more {
 			return 0, err
 		}
 		return room, nil
 	}
-	part, one := byte(planRelease), a.release
-	if a.place.Phase == phaseWrite {
-		part, one = planVerdict, a.write
+	if a.verdicts == nil {
+		a.verdicts = newVerdictReader(a.db, a.run, a.place.After)
 	}
-	after := a.place.After
-	if after == nil {
-		after = []byte{part}
-	}
-	type entry struct{ key, value []byte }
-	var batch []entry
-	err = tx.Plan(a.run.Source, a.run.Number, after, func(key, value []byte) error {
-		if key[0] != part || len(batch) == room {
-			return store.ErrStop
+	for ; n < room; n++ {
+		v, err := a.verdicts.next()
+		if v == nil || err != nil {
+			return n, err
 		}
-		batch = append(batch, entry{key, value})
-		return nil
-	})
+		if err := a.write(tx, v.verdict); err != nil {
+			return n, err
+		}
+		a.place.After = v.key
+	}
+	return n, nil
+}
+
+// releaseAll takes from users what the run gives to others.
+func (a *applier) releaseAll(tx *store.Tx, room int) (n int, err error) {
+	rows, err := planRows(tx, a.run, planRelease, a.place.After, room)
 	if err != nil {
 		return 0, err
 	}
-	for _, e := range batch {
-		if err := one(tx, e.value); err != nil {
+	for _, row := range rows {
+		var r release
+		if err := cbor.Unmarshal(row.value, &r); err != nil {
+			return n, fmt.Errorf("plan: %w", err)
+		}
+		if err := tx.ReleaseClaims(r.User, r.Claims); err != nil {
 			return n, err
 		}
-		a.place.After = e.key
+		a.place.After = bytes.Clone(row.key)
 		n++
 	}
 	return n, nil
 }
 
-func (a *applier) release(tx *store.Tx, value []byte) error {
-	var r release
-	if err := cbor.Unmarshal(value, &r); err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	return tx.ReleaseClaims(r.User, r.Claims)
-}
-
 // write copies one verdict: the user with his indexes, the revision, the origin.
-func (a *applier) write(tx *store.Tx, value []byte) error {
-	v, err := policy.DecodeVerdict(value)
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
+func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 	a.report.applied.Add(1)
 	if v.User != nil {
 		if err := a.writeUser(tx, v); err != nil {

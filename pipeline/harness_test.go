@@ -264,15 +264,17 @@ func (c *company) checkEvents(db *store.DB) {
 		if rest, err := tx.Revisions(0, 1000); err == nil {
 			waiting = len(rest)
 		}
+		// A relay that was stopped may have published what it had not noted as published.
+		last := min(max(uint64(len(published)), head-uint64(waiting)), head)
 		want := make([]uint64, 0, head)
-		for n := uint64(1); n <= head-uint64(waiting); n++ {
+		for n := uint64(1); n <= last; n++ {
 			want = append(want, n)
 		}
 		if !slices.Equal(published, want) {
-			c.t.Errorf("events carry revisions %s, the store says 1 to %d", abridged(published), len(want))
+			c.t.Errorf("events carry revisions %s, the store says 1 to %d, of which %d may be missing", abridged(published), head, waiting)
 		}
 		return tx.Users("", func(u *store.User) error {
-			if e := latest[u.ID]; waiting == 0 && e.Revision != u.Revision {
+			if e := latest[u.ID]; last == head && e.Revision != u.Revision {
 				c.t.Errorf("user %s is at revision %d, his last event says %d", u.Text[store.UserName], u.Revision, e.Revision)
 			}
 			return nil

@@ -1,9 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/events"
 	"rollcall/pipeline/mapping"
@@ -29,6 +30,8 @@ type planner struct {
 	source   *store.Source
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
+	writer  *planWriter
+	only    []mapping.Change // the run's changes, where they are one batch: read once
 	sum     contentSum
 	entries int
 }
@@ -118,33 +121,89 @@ func (p *planner) decideAll(ctx context.Context, fold *policy.Fold, report *repo
 	return err
 }
 
-// runChanges calls fn with the run's changes, a batch at a time. The changes are fn's only during the call.
+// runChanges calls fn with the run's changes, a batch at a time, and reads the next batch meanwhile. The changes are
+// fn's only during the call.
 func (p *planner) runChanges(ctx context.Context, fn func([]mapping.Change) error) (int, error) {
-	var seen numberSet
-	batch := make([]mapping.Change, 0, planBatch)
-	add := func(data []byte) error {
-		batch = batch[:len(batch)+1]
-		c := &batch[len(batch)-1]
-		if err := mapping.DecodeChange(data, c); err != nil {
+	if p.only != nil {
+		return len(p.only), fn(p.only)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	free, full := make(chan []mapping.Change, 2), make(chan []mapping.Change)
+	for range cap(free) {
+		free <- make([]mapping.Change, 0, planBatch)
+	}
+	reader := &changeReader{free: free, full: full}
+	group.Go(func() error {
+		defer close(full)
+		subject := events.ChangesSubject(p.run.Source, p.run.Number)
+		if err := p.bus.ReadAll(ctx, events.ChangesStream, subject, func(msg jetstream.Msg) error { return reader.message(ctx, msg.Data()) }); err != nil {
 			return err
 		}
-		seen.add(c.Number, c.Number)
-		if len(batch) < planBatch {
-			return nil
+		return reader.flush(ctx)
+	})
+	group.Go(func() error {
+		for batch := range full {
+			if err := fn(batch); err != nil {
+				return err
+			}
+			free <- batch[:0]
 		}
-		err := fn(batch)
-		batch = batch[:0]
-		return err
-	}
-	subject := events.ChangesSubject(p.run.Source, p.run.Number)
-	err := p.bus.ReadAll(ctx, events.ChangesStream, subject, func(msg jetstream.Msg) error { return splitChanges(msg.Data(), add) })
-	if err == nil && len(batch) > 0 {
-		err = fn(batch)
-	}
-	if err != nil {
+		return nil
+	})
+	if err := group.Wait(); err != nil {
 		return 0, fmt.Errorf("changes of run %d of %s: %w", p.run.Number, p.run.Source, err)
 	}
-	return seen.count, nil
+	if reader.seen.count == len(reader.first) {
+		p.only = reader.first
+	}
+	return reader.seen.count, nil
+}
+
+// changeReader decodes messages of CHANGES into batches that go round.
+type changeReader struct {
+	free, full chan []mapping.Change
+	batch      []mapping.Change
+	seen       numberSet
+	// first is the first batch: the run's only one when it has all that were seen.
+	first []mapping.Change
+}
+
+func (r *changeReader) message(ctx context.Context, data []byte) error {
+	return splitChanges(data, func(change []byte) error {
+		if r.batch == nil {
+			select {
+			case r.batch = <-r.free:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		r.batch = r.batch[:len(r.batch)+1]
+		c := &r.batch[len(r.batch)-1]
+		if err := mapping.DecodeChange(change, c); err != nil {
+			return err
+		}
+		r.seen.add(c.Number, c.Number)
+		if len(r.batch) < cap(r.batch) {
+			return nil
+		}
+		return r.flush(ctx)
+	})
+}
+
+func (r *changeReader) flush(ctx context.Context) error {
+	if len(r.batch) == 0 {
+		return nil
+	}
+	select {
+	case r.full <- r.batch:
+		if r.first == nil {
+			r.first = r.batch
+		}
+		r.batch = nil
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // waitingChanges calls fn with the changes of the source's waiting entries, a batch at a time. They carry
@@ -176,47 +235,8 @@ func (p *planner) write(v *policy.Verdict) error {
 	if v.User == nil && v.Origin == nil && !v.DropOrigin {
 		return nil // nothing to write: it counts, that is all
 	}
-	data, err := policy.EncodeVerdict(v)
-	if err != nil {
-		return err
-	}
-	key := planKey(planVerdict, v)
-	if err := p.tx.PlanPut(p.run.Source, p.run.Number, key, data); err != nil {
-		return err
-	}
-	if err := p.sum.add(v); err != nil {
-		return err
-	}
-	if v.Origin != nil && v.Origin.Gone {
-		if err := p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planGone, v), binary.BigEndian.AppendUint64(nil, v.Origin.RawSequence)); err != nil {
-			return err
-		}
-	}
-	if len(v.Releases) == 0 || v.User == nil {
-		return nil
-	}
-	data, err = encoding.Marshal(release{User: v.User.ID, Claims: v.Releases})
-	if err != nil {
-		return err
-	}
-	return p.tx.PlanPut(p.run.Source, p.run.Number, planKey(planRelease, v), data)
-}
-
-// release is what a user loses before anybody gains it.
-type release struct {
-	_      struct{} `cbor:",toarray"`
-	User   string
-	Claims []store.Claim
-}
-
-// planKey orders a plan by entry, users concerned beside after the entries.
-func planKey(part byte, v *policy.Verdict) []byte {
-	key := []byte{part, 0}
-	if v.Key == "" {
-		return append(append(key[:1], 1), v.User.ID...)
-	}
-	k := store.KeyOf(v.Key)
-	return append(key, k[:]...)
+	p.writer.write(v)
+	return nil
 }
 
 // count adds a verdict to the run's counters. Every entry counts under one action; users concerned beside count
@@ -312,8 +332,23 @@ func (p *planner) inView(fn func() error) error {
 	return p.db.View(func(tx *store.Tx) error { p.tx = tx; return fn() })
 }
 
+// inUpdate writes into the plan what fn decides.
 func (p *planner) inUpdate(fn func() error) error {
-	return p.db.Update(func(tx *store.Tx) error { p.tx = tx; return fn() })
+	return p.db.Update(func(tx *store.Tx) error {
+		p.tx, p.writer = tx, newPlanWriter(p.sum)
+		failed := fn()
+		rows, sum, err := p.writer.close()
+		if err = cmp.Or(failed, err); err != nil {
+			return err
+		}
+		p.sum = sum
+		for _, row := range rows {
+			if err := tx.PlanPut(p.run.Source, p.run.Number, row.key, row.value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // dropOldPlan drops what an interrupted or superseded planning of the source left behind.

@@ -32,9 +32,13 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// EncodeVerdict returns a verdict's bytes; equal verdicts have equal bytes.
+// EncodeVerdict returns a verdict's bytes, without its claims; equal verdicts have equal bytes.
 func EncodeVerdict(v *Verdict) ([]byte, error) {
-	data, err := encoding.Marshal(v)
+	stored := *v
+	if v.created() {
+		stored.Changed = nil
+	}
+	data, err := encoding.Marshal(&stored)
 	if err != nil {
 		return nil, fmt.Errorf("encode verdict of %s: %w", v.Entry, err)
 	}
@@ -47,5 +51,10 @@ func DecodeVerdict(data []byte) (*Verdict, error) {
 	if err := decoding.Unmarshal(data, &v); err != nil {
 		return nil, fmt.Errorf("decode verdict: %w", err)
 	}
+	if v.created() {
+		v.Changed = difference(nil, v.User)
+	}
 	return &v, nil
 }
+
+func (v *Verdict) created() bool { return v.Event == "created" && v.User != nil }

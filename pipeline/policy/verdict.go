@@ -33,11 +33,12 @@ type Verdict struct {
 	Event string      `cbor:"4,keyasint,omitempty"`
 	User  *store.User `cbor:"5,keyasint,omitempty"`
 	// Changed are the properties that differ from the stored user, in the order of
-	// store.Properties, "active" last.
+	// store.Properties, "active" last. Of a user who is created they rest in User alone.
 	Changed []Changed `cbor:"6,keyasint,omitempty"`
 	// Releases and Claims are the unique values that the stored user loses and the new one gains.
 	Releases []store.Claim `cbor:"7,keyasint,omitempty"`
-	Claims   []store.Claim `cbor:"8,keyasint,omitempty"`
+	// Claims are for whoever looks at the plan while it is made; they do not rest in it.
+	Claims []store.Claim `cbor:"-"`
 	// Origin is the entry's new origin; nil when DropOrigin is set or nothing is to be written.
 	Origin     *store.Origin `cbor:"9,keyasint,omitempty"`
 	DropOrigin bool          `cbor:"10,keyasint,omitempty"`
