@@ -76,6 +76,19 @@ type Origin struct {
 	// when it comes back, with the digest of an absence (see DigestOf), which keeps an absence that was
 	// dealt with from being proposed again.
 	Gone bool `cbor:"11,keyasint,omitempty"`
+	// Tombstone is true when the entry's user was made anonymous (U22): Key is then the hash of the key in
+	// hexadecimal digits, Entry and Change are empty, Gone is true and the digest that of a tombstone.
+	Tombstone bool `cbor:"12,keyasint,omitempty"`
+}
+
+// Hash returns the hash of the entry's key, under which the origin lies.
+func (o *Origin) Hash() Key {
+	if o.Tombstone {
+		if k, err := ParseKey(o.Key); err == nil {
+			return k
+		}
+	}
+	return KeyOf(o.Key)
 }
 
 // Space is a name space in which a value belongs to one user.
