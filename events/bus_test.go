@@ -132,3 +132,23 @@ func TestDurableSubscriberRetriesInOrder(t *testing.T) {
 		t.Fatalf("handled %v (%v), want %s", got, err, want)
 	}
 }
+
+// A server keeps few readers of one stream: a read that is over must leave none behind.
+func TestReadersLeaveNothingBehind(t *testing.T) {
+	bus := openBus(t)
+	if _, err := bus.Publish(t.Context(), events.LogSubject("people", "started"), "1", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if err := bus.ReadAll(t.Context(), events.LogStream, "rollcall.log.>", func(jetstream.Msg) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := bus.JetStream.Stream(t.Context(), events.LogStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := stream.CachedInfo().State.Consumers; left != 0 {
+		t.Fatalf("%d readers are left behind", left)
+	}
+}

@@ -35,6 +35,7 @@ func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn fun
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
+	defer b.drop(stream, consumer)
 	defer messages.Stop()
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
@@ -52,6 +53,16 @@ func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn fun
 			}
 			return err
 		}
+	}
+}
+
+// drop deletes a reader's consumer. Without it the server would keep it for minutes, and a stream may have only so many: many
+// short reads would use them up.
+func (b *Bus) drop(stream string, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if info := consumer.CachedInfo(); info != nil { // a failure is mended by the server's own limit
+		_ = b.JetStream.DeleteConsumer(ctx, stream, info.Name)
 	}
 }
 

@@ -2,15 +2,23 @@ package pipeline_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"rollcall/connectors"
 	"rollcall/connectors/connectorstest/people"
 	"rollcall/connectors/csv"
+	"rollcall/connectors/ldap"
+	"rollcall/connectors/ldap/ldaptest"
+	"rollcall/events"
 	"rollcall/pipeline"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
@@ -31,6 +39,119 @@ func BenchmarkFirstSyncCSV(b *testing.B) {
 		b.ReportMetric(benchPeople/time.Since(begun).Seconds(), "users/s")
 		stopNode(b, node)
 	}
+}
+
+// A directory of 100,000 people in a slapd on the same processors: the first run, a second one that finds nothing, and one that
+// finds 1,000 changed. ldapsearch reads the same entries beside each, in turn; ratio is the median of the pairs.
+func BenchmarkSyncLDAP(b *testing.B) {
+	generated := people.New(1)
+	s := ldaptest.StartSlapd(b, ldaptest.SlapdOptions{Load: func(w io.Writer, suffix string) error { return generated.WriteLDIF(w, benchPeople, suffix) }})
+	properties := map[string]mapping.Rule{}
+	for property, attribute := range inetOrgPerson {
+		properties[property] = from(attribute)
+	}
+	start := func(b *testing.B) *pipeline.Node {
+		return startBenchNode(b, b.TempDir(), &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
+			BaseDNs: []string{"ou=people," + s.Suffix}}, properties)
+	}
+	ldapsearch(b, s)
+	b.Run("first", func(b *testing.B) {
+		paired(b, s, func() time.Duration {
+			node := start(b)
+			defer stopNode(b, node)
+			return timed(func() { wantRun(b, benchSync(b, node), "created", benchPeople) })
+		})
+	})
+	node := start(b)
+	defer stopNode(b, node)
+	benchSync(b, node)
+	b.Run("second", func(b *testing.B) {
+		paired(b, s, func() time.Duration {
+			return timed(func() { wantRun(b, benchSync(b, node), "unchanged", benchPeople) })
+		})
+	})
+	changes := 0
+	b.Run("changed=1000", func(b *testing.B) {
+		paired(b, s, func() time.Duration {
+			changes++
+			for i := range 1000 {
+				s.Replace("uid="+generated.Person(i*97).UID+",ou=people,"+s.Suffix, "title", fmt.Sprintf("Title %d", changes))
+			}
+			return timed(func() { wantRun(b, benchSync(b, node), "updated", 1000) })
+		})
+	})
+}
+
+// paired times run beside ldapsearch, once more for every iteration.
+func paired(b *testing.B, s *ldaptest.Server, run func() time.Duration) {
+	var ratios, seconds []float64
+	for b.Loop() {
+		own := run()
+		ratios = append(ratios, own.Seconds()/ldapsearch(b, s).Seconds())
+		seconds = append(seconds, own.Seconds())
+	}
+	slices.Sort(ratios)
+	slices.Sort(seconds)
+	b.ReportMetric(ratios[len(ratios)/2], "ratio-to-ldapsearch")
+	b.ReportMetric(benchPeople/seconds[len(seconds)/2], "users/s")
+}
+
+func timed(run func()) time.Duration {
+	begun := time.Now()
+	run()
+	return time.Since(begun)
+}
+
+func ldapsearch(b *testing.B, s *ldaptest.Server) time.Duration {
+	b.Helper()
+	return timed(func() {
+		command := exec.Command("ldapsearch", "-x", "-LLL", "-H", s.URL, "-D", s.SyncDN, "-w", s.SyncPassword, "-E", "pr=1000/noprompt",
+			"-b", "ou=people,"+s.Suffix, "(objectClass=inetOrgPerson)")
+		if err := command.Run(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func wantRun(b *testing.B, run store.Run, counter string, n int) {
+	b.Helper()
+	if got := map[string]int{"created": run.Created, "unchanged": run.Unchanged, "updated": run.Updated}[counter]; run.State != store.Applied || got != n {
+		b.Fatalf("%s %d, want %d: %s %s", counter, got, n, run.State, run.Reason)
+	}
+}
+
+// A change at rest: from "finished" in the log to the event at a subscriber.
+func BenchmarkEventLatency(b *testing.B) {
+	dir := b.TempDir()
+	path := filepath.Join(dir, "people.csv")
+	write := func(i int) {
+		rows := fmt.Sprintf("USERNAME_ALIASES,PHONE\nalice,%d\nbob,1\n", i)
+		if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	write(0)
+	node := benchNode(b, filepath.Join(dir, "data"), path)
+	defer stopNode(b, node)
+	benchSync(b, node)
+	arrived := make(chan time.Time, 100)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	go func() {
+		_ = node.Client().Events(ctx, pipeline.EventOptions{Follow: true}, func(events.UserChanged) error { arrived <- time.Now(); return nil })
+	}()
+	<-arrived
+	<-arrived
+	var took []time.Duration
+	for b.Loop() {
+		write(len(took) + 1)
+		run := benchSync(b, node)
+		wantRun(b, run, "updated", 1)
+		took = append(took, (<-arrived).Sub(run.Finished))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
 
 // The same file again: nothing changed.
@@ -64,17 +185,22 @@ func peopleFile(b *testing.B, n int) string {
 
 func benchNode(b *testing.B, dir, path string) *pipeline.Node {
 	b.Helper()
-	rule := func(from string) mapping.Rule { return mapping.Rule{From: []string{from}} }
 	list := func(from string, skip, take int) mapping.Rule {
 		return mapping.Rule{From: []string{from}, Split: ",", Skip: skip, Take: take}
 	}
-	source := pipeline.Source{Name: "people", Enabled: true, Reader: &csv.Config{Path: path}, Options: rosterOptions("people"),
-		Mapping: mapping.Config{Properties: map[string]mapping.Rule{
-			"user_name": list("USERNAME_ALIASES", 0, 1), "aliases": list("USERNAME_ALIASES", 1, 0), "full_name": rule("FULLNAME"), "email": rule("EMAIL"),
-			"cards": list("CARDS", 0, 0), "personal_number": rule("CODE"), "user_storage": rule("SCANSTORAGE"), "phone": rule("PHONE"),
-			"default_language": rule("LANG"), "department": rule("DEPARTMENT"), "notes": rule("NOTES"), "custom_1": rule("CUSTOM1"),
-			"custom_2": rule("CUSTOM2"), "cost_centers": list("COST_CENTERS", 0, 0)}}}
-	node, err := pipeline.Start(context.Background(), pipeline.Config{DataDir: dir, EventsKeep: time.Hour, Sources: []pipeline.Source{source}}, zerolog.Nop())
+	return startBenchNode(b, dir, &csv.Config{Path: path}, map[string]mapping.Rule{
+		"user_name": list("USERNAME_ALIASES", 0, 1), "aliases": list("USERNAME_ALIASES", 1, 0), "full_name": from("FULLNAME"), "email": from("EMAIL"),
+		"cards": list("CARDS", 0, 0), "personal_number": from("CODE"), "user_storage": from("SCANSTORAGE"), "phone": from("PHONE"),
+		"default_language": from("LANG"), "department": from("DEPARTMENT"), "notes": from("NOTES"), "custom_1": from("CUSTOM1"),
+		"custom_2": from("CUSTOM2"), "cost_centers": list("COST_CENTERS", 0, 0)})
+}
+
+func from(attribute string) mapping.Rule { return mapping.Rule{From: []string{attribute}} }
+
+func startBenchNode(b *testing.B, dir string, reader connectors.Config, properties map[string]mapping.Rule) *pipeline.Node {
+	b.Helper()
+	source := pipeline.Source{Name: "people", Enabled: true, Reader: reader, Options: rosterOptions("people"), Mapping: mapping.Config{Properties: properties}}
+	node, err := pipeline.Start(context.Background(), pipeline.Config{DataDir: dir, EventsKeep: time.Hour, Sources: []pipeline.Source{source}}, zerolog.New(os.Stderr).Level(zerolog.WarnLevel))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -31,6 +31,7 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 	if err := m.decode(&c); err != nil {
 		return err
 	}
+	m.cause = cause{Actor: c.Actor, Reason: c.Reason}
 	var err error
 	if kind == commandAnonymizeUser {
 		err = r.anonymize(ctx, m, &c)
@@ -77,7 +78,7 @@ func handOf(tx *store.Tx, m logMessage) policy.Hand {
 // carryOut writes a deed and the answer.
 func carryOut(tx *store.Tx, m logMessage, c *manual, deed *policy.Deed) error {
 	answer := answerOf(m, c, deed)
-	if err := putDeed(tx, m, deed, cause{Actor: c.Actor, Reason: c.Reason}, store.ParseCardMode(c.EventCards)); err != nil {
+	if err := putDeed(tx, m, deed, m.cause, store.ParseCardMode(c.EventCards)); err != nil {
 		return err
 	}
 	if deed.User != nil {

@@ -33,6 +33,7 @@ type planner struct {
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
 	writer  *planWriter
+	only    []mapping.Change // the run's changes, where they are one batch: read once
 	sum     contentSum
 	entries int
 }
@@ -128,6 +129,9 @@ func (p *planner) decideAll(ctx context.Context, fold *policy.Fold, report *repo
 // runChanges calls fn with the run's changes, a batch at a time, and reads the next batch meanwhile. The changes are
 // fn's only during the call.
 func (p *planner) runChanges(ctx context.Context, fn func([]mapping.Change) error) (int, error) {
+	if p.only != nil {
+		return len(p.only), fn(p.only)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	free, full := make(chan []mapping.Change, 2), make(chan []mapping.Change)
 	for range cap(free) {
@@ -154,6 +158,9 @@ func (p *planner) runChanges(ctx context.Context, fn func([]mapping.Change) erro
 	if err := group.Wait(); err != nil {
 		return 0, fmt.Errorf("changes of run %d of %s: %w", p.run.Number, p.run.Source, err)
 	}
+	if reader.seen.count == len(reader.first) {
+		p.only = reader.first
+	}
 	return reader.seen.count, nil
 }
 
@@ -162,6 +169,8 @@ type changeReader struct {
 	free, full chan []mapping.Change
 	batch      []mapping.Change
 	seen       numberSet
+	// first is the first batch: the run's only one when it has all that were seen.
+	first []mapping.Change
 }
 
 func (r *changeReader) message(ctx context.Context, data []byte) error {
@@ -192,6 +201,9 @@ func (r *changeReader) flush(ctx context.Context) error {
 	}
 	select {
 	case r.full <- r.batch:
+		if r.first == nil {
+			r.first = r.batch
+		}
 		r.batch = nil
 		return nil
 	case <-ctx.Done():

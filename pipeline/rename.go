@@ -52,6 +52,7 @@ func (r *reconciler) rename(ctx context.Context, m logMessage) error {
 	if err := m.decode(&c); err != nil {
 		return err
 	}
+	m.cause = cause{Source: c.To, Actor: c.Actor}
 	possible, err := r.beginRenaming(m, c)
 	if err != nil {
 		return err

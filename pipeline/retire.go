@@ -52,6 +52,7 @@ func (r *reconciler) retire(ctx context.Context, m logMessage) error {
 	if err := m.decode(&c); err != nil {
 		return err
 	}
+	m.cause = cause{Source: c.Source, Actor: c.Actor, Reason: c.Reason}
 	begun, err := r.beginRetiring(m, &c)
 	if err != nil || !begun {
 		return err
@@ -148,7 +149,7 @@ func retireUser(tx *store.Tx, m logMessage, c *retirement, id string) error {
 	if err != nil || deed.User == nil {
 		return err
 	}
-	return putDeed(tx, m, deed, cause{Source: c.Source, Actor: c.Actor, Reason: c.Reason}, store.ParseCardMode(c.EventCards))
+	return putDeed(tx, m, deed, m.cause, store.ParseCardMode(c.EventCards))
 }
 
 // planRetirement says what retiring a source would do to the store as it is.
