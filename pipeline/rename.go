@@ -12,8 +12,8 @@ import (
 	"rollcall/store"
 )
 
-// renameSources asks for the renaming of sources that are known under a former name and not yet under the new one. It
-// stands in the log before any run that this process asks for.
+// renameSources asks for the renaming of sources that are known under a former name and not yet under the new one, and
+// waits for it: a run that begins earlier would be compared with nothing.
 func (s *service) renameSources(ctx context.Context) error {
 	for _, source := range s.config.Sources {
 		for _, former := range source.Formerly {
@@ -25,7 +25,11 @@ func (s *service) renameSources(ctx context.Context) error {
 				continue
 			}
 			s.log.Info().Str("source", source.Name).Str("formerly", former).Msg("renaming a source")
-			if _, err := appendLog(ctx, s.bus, events.CommandSubject(commandRenameSource), "", renaming{From: former, To: source.Name}); err != nil {
+			sequence, err := appendLog(ctx, s.bus, events.CommandSubject(commandRenameSource), "", renaming{From: former, To: source.Name})
+			if err == nil {
+				err = s.awaitHandled(ctx, sequence)
+			}
+			if err != nil {
 				return err
 			}
 			break
