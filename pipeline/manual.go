@@ -32,6 +32,7 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 	if err := m.decode(&c); err != nil {
 		return err
 	}
+	m.cause = cause{Actor: c.Actor, Reason: c.Reason}
 	var err error
 	if kind == commandAnonymizeUser {
 		err = r.anonymize(ctx, m, &c)
@@ -77,8 +78,7 @@ func carryOut(tx *store.Tx, m logMessage, c *manual, deed *policy.Deed) error {
 		if err := tx.ReleaseClaims(deed.User.ID, deed.Releases); err != nil {
 			return err
 		}
-		because := cause{Actor: c.Actor, Reason: c.Reason}
-		if err := putRevision(tx, m, &deed.Verdict, because, store.ParseCardMode(c.EventCards)); err != nil {
+		if err := putRevision(tx, m, &deed.Verdict, m.cause, store.ParseCardMode(c.EventCards)); err != nil {
 			return err
 		}
 		answer.Revision = deed.User.Revision
