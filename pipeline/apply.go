@@ -205,10 +205,7 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 }
 
 func (a *applier) writeUser(tx *store.Tx, v *policy.Verdict) error {
-	if v.Event == "" { // links only: nothing that anybody is told
-		return tx.PutUser(v.User)
-	}
-	return putRevision(tx, a.message, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
+	return putUser(tx, a.message, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
 }
 
 // conclude writes what the run leaves behind: the source's checkpoint, the run's result, the log's position.
