@@ -13,6 +13,7 @@ import (
 const (
 	labelChanged  = "synchronization_source" // U14
 	activeChanged = "active"
+	pathChanged   = "path" // of a group's entry
 )
 
 // sameUser reports whether two states of a user differ in nothing but revision and time.

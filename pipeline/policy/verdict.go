@@ -47,6 +47,8 @@ type Verdict struct {
 	Warnings []mapping.Warning `cbor:"12,keyasint,omitempty"`
 	// Name is what the user is called now or, where there is none, what the entry says; for people.
 	Name string `cbor:"14,keyasint,omitempty"`
+	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.
+	Renamed []string `cbor:"20,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }
