@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -79,9 +80,8 @@ func pathOf(c *mapping.Change) string {
 	return ""
 }
 
-// settle ends the noting. It returns the entries of people, in order, who are not known to be in the run and whose groups
-// may be others after it.
-func (b *belonging) settle(first bool) ([]store.Key, error) {
+// settle ends the noting. It returns the entries of people whose groups may be others after the run.
+func (b *belonging) settle(first bool) (map[store.Key]bool, error) {
 	for _, g := range b.noted {
 		for _, m := range g.members {
 			b.joined = append(b.joined, joined{m, g})
@@ -91,10 +91,7 @@ func (b *belonging) settle(first bool) ([]store.Key, error) {
 		}
 	}
 	slices.SortFunc(b.joined, func(x, y joined) int {
-		if c := bytes.Compare(x.member[:], y.member[:]); c != 0 {
-			return c
-		}
-		return bytes.Compare(x.group.key[:], y.group.key[:])
+		return cmp.Or(compareKeys(x.member, y.member), compareKeys(x.group.key, y.group.key))
 	})
 	if first {
 		return nil, nil // nobody is in the store yet
@@ -105,12 +102,7 @@ func (b *belonging) settle(first bool) ([]store.Key, error) {
 			return nil, err
 		}
 	}
-	people := make([]store.Key, 0, len(s.people))
-	for key := range s.people {
-		people = append(people, key)
-	}
-	slices.SortFunc(people, func(x, y store.Key) int { return bytes.Compare(x[:], y[:]) })
-	return people, nil
+	return s.people, nil
 }
 
 // search finds the people whom changed groups concern, down through the groups within groups.
@@ -134,7 +126,7 @@ func (s *search) changed(g *groupEntry) error {
 	}
 	for _, lists := range [][2][]store.Key{{old.members, g.members}, {g.members, old.members}} {
 		for _, m := range lists[0] {
-			_, both := slices.BinarySearchFunc(lists[1], m, func(x, y store.Key) int { return bytes.Compare(x[:], y[:]) })
+			_, both := slices.BinarySearchFunc(lists[1], m, compareKeys)
 			if same && both {
 				continue
 			}
@@ -233,7 +225,7 @@ func (b *belonging) direct(names []store.Key) (groups []*groupEntry, err error) 
 			}
 			groups = append(groups, g)
 		}
-		at, _ := slices.BinarySearchFunc(b.joined, name, func(j joined, name store.Key) int { return bytes.Compare(j.member[:], name[:]) })
+		at, _ := slices.BinarySearchFunc(b.joined, name, func(j joined, name store.Key) int { return compareKeys(j.member, name) })
 		for ; at < len(b.joined) && b.joined[at].member == name; at++ {
 			groups = append(groups, b.joined[at].group)
 		}
@@ -360,3 +352,5 @@ func (b *belonging) onlyRenamed(old, now []string) bool {
 	slices.SortFunc(after, strings.Compare)
 	return slices.Equal(slices.Compact(after), now)
 }
+
+func compareKeys(a, b store.Key) int { return bytes.Compare(a[:], b[:]) }

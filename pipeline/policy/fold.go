@@ -23,9 +23,11 @@ type Fold struct {
 	seen    []sighting
 	aside   []*mapping.Change
 	tally   tally
-	// belonging is nil where no groups are entries, again are the people whom changed groups concern.
+	// belonging is nil where no groups are entries, again are the people whom changed groups concern and who are
+	// still to be decided, concerned all of them.
 	belonging *belonging
 	again     []store.Key
+	concerned map[store.Key]bool
 	// one is the desk for entries that have to do with no other.
 	one desk
 }

@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"maps"
+	"slices"
+
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -28,10 +31,14 @@ func (f *Fold) callAgain() error {
 		return nil
 	}
 	keys, err := f.belonging.settle(f.run.First)
-	if err != nil {
+	if err != nil || len(keys) == 0 {
 		return err
 	}
-	for _, key := range keys {
+	for _, s := range f.seen {
+		delete(keys, s.key) // decided anyway
+	}
+	f.concerned = keys
+	for _, key := range slices.SortedFunc(maps.Keys(keys), compareKeys) {
 		c, err := f.waiting(key)
 		if err != nil {
 			return err
@@ -47,10 +54,10 @@ func (f *Fold) callAgain() error {
 	return nil
 }
 
-// waiting returns what an entry said last, nil for one that is gone, or waits and is noted for that.
+// waiting returns what an entry said last, nil for one that is gone.
 func (f *Fold) waiting(key store.Key) (*mapping.Change, error) {
 	origin, err := f.view.Origin(f.options.Source, key)
-	if err != nil || origin == nil || origin.Gone || origin.Waiting || len(origin.Change) == 0 {
+	if err != nil || origin == nil || origin.Gone || len(origin.Change) == 0 {
 		return nil, err
 	}
 	c, err := decodeChange(origin.Change)

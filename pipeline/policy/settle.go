@@ -47,7 +47,7 @@ func (d *desk) verdicts(yield func(*verdict) error) error {
 
 // isIdle reports whether an entry is on the desk for a change of groups only, and nothing came of it: it does not count.
 func (d *desk) isIdle(e *entry, v *verdict) bool {
-	return d.belonging != nil && e.change.Number == 0 && e.origin != nil && !e.origin.Waiting && v.User == nil && v.Origin == nil
+	return d.concerned[e.key] && v.User == nil && v.Origin == nil
 }
 
 func (d *desk) verdict(e *entry) (*verdict, error) {
@@ -253,7 +253,7 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 func (e *entry) link(o *store.Origin) {
 	c := e.change
 	switch {
-	case e.absent() && e.stand != pending:
+	case o.Gone:
 		o.Names, o.Members, o.Holds, o.Default = nil, nil, "", ""
 		return
 	case c.Number == 0 && e.origin != nil || c.Rejected != "" || c.Absent:
