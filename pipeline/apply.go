@@ -195,6 +195,11 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 			return err
 		}
 	}
+	if len(v.Renamed) == 2 {
+		if err := tx.RenameGroup(v.Renamed[0], v.Renamed[1]); err != nil {
+			return err
+		}
+	}
 	if v.DropOrigin {
 		return tx.DeleteOrigin(a.run.Source, store.KeyOf(v.Key))
 	}
