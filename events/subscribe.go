@@ -25,21 +25,47 @@ type SubscribeOptions struct {
 
 // Subscribe calls handle for every user-changed event until ctx is done or, without a durable name, handle
 // fails. With one, a failed event is delivered again after a second. Delivery is at least once and, per user,
-// in order; compare UserChanged.Revision with the last one handled.
+// in order; compare UserChanged.Revision with the last one handled. Revisions of groups are left out: see [SubscribeGroups].
 func Subscribe(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+	return subscribe(ctx, nc, o, userReader(handle))
+}
+
+// ReadAvailable calls handle for the events that there are, and returns behind the last one.
+func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+	return readAvailable(ctx, nc, o, userReader(handle))
+}
+
+// reader is what somebody does with the events of users or of groups.
+type reader struct {
+	// topic is "users" or "groups".
+	topic string
+	// handle reports whether the message was an event at all.
+	handle func(header nats.Header, body []byte) (parsed bool, err error)
+}
+
+func userReader(handle func(UserChanged) error) reader {
+	return reader{topic: "users", handle: func(header nats.Header, body []byte) (parsed bool, err error) {
+		e, err := ParseUserChanged(header, body)
+		if err != nil {
+			return false, err
+		}
+		return true, handle(e)
+	}}
+}
+
+func subscribe(ctx context.Context, nc *nats.Conn, o SubscribeOptions, r reader) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
 	b := &Bus{Conn: nc, JetStream: js}
 	if o.Durable != "" {
-		return b.subscribeDurable(ctx, o, handle)
+		return b.subscribeDurable(ctx, o, r)
 	}
-	return b.readEvents(ctx, o, handle, func(jetstream.Msg) error { return nil })
+	return b.readEvents(ctx, o, r, func(jetstream.Msg) error { return nil })
 }
 
-// ReadAvailable calls handle for the events that there are, and returns behind the last one.
-func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
+func readAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, r reader) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
@@ -50,7 +76,7 @@ func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handl
 		return fmt.Errorf("stream %s: %w", UsersStream, err)
 	}
 	var last uint64
-	for _, subject := range o.subjects() {
+	for _, subject := range o.subjects(r.topic) {
 		msg, err := s.GetLastMsgForSubject(ctx, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
@@ -64,7 +90,7 @@ func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handl
 	if err != nil || from > last || last == 0 || !o.Since.IsZero() && o.Since.After(time.Now()) {
 		return err
 	}
-	return b.readEvents(ctx, o, handle, func(msg jetstream.Msg) error {
+	return b.readEvents(ctx, o, r, func(msg jetstream.Msg) error {
 		if meta, err := msg.Metadata(); err != nil || meta.Sequence.Stream >= last {
 			return errors.Join(err, ErrStop)
 		}
@@ -73,22 +99,18 @@ func ReadAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handl
 }
 
 // readEvents hands events over in order; then is called behind each.
-func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, handle func(UserChanged) error, then func(jetstream.Msg) error) error {
+func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, r reader, then func(jetstream.Msg) error) error {
 	from, err := b.sequenceAfter(ctx, o.After)
 	if err != nil {
 		return err
 	}
-	follow := FollowOptions{From: from, Since: o.Since, Subjects: o.subjects()}
+	follow := FollowOptions{From: from, Since: o.Since, Subjects: o.subjects(r.topic)}
 	if from > 0 {
 		follow.Since = time.Time{}
 	}
 	return b.Follow(ctx, UsersStream, follow, func(msg jetstream.Msg) error {
 		if RevisionOf(msg.Headers()) > o.After {
-			e, err := ParseUserChanged(msg.Headers(), msg.Data())
-			if err != nil {
-				return err
-			}
-			if err := handle(e); err != nil {
+			if _, err := r.handle(msg.Headers(), msg.Data()); err != nil {
 				return err
 			}
 		}
@@ -96,9 +118,9 @@ func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, handle func(Us
 	})
 }
 
-func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, handle func(UserChanged) error) error {
+func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, r reader) error {
 	c, err := b.JetStream.CreateOrUpdateConsumer(ctx, UsersStream, jetstream.ConsumerConfig{
-		Durable: o.Durable, FilterSubjects: o.subjects(), AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: o.Durable, FilterSubjects: o.subjects(r.topic), AckPolicy: jetstream.AckExplicitPolicy,
 		MaxAckPending: 1, // one at a time, or a retry would overtake: per user in order
 		AckWait:       30 * time.Second,
 	})
@@ -116,33 +138,34 @@ func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, handle f
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
-		if err := o.deliver(msg, handle); err != nil {
+		if err := o.deliver(msg, r); err != nil {
 			return err
 		}
 	}
 }
 
 // deliver hands one message over: done, or again in a second.
-func (o SubscribeOptions) deliver(msg jetstream.Msg, handle func(UserChanged) error) error {
-	e, err := ParseUserChanged(msg.Headers(), msg.Data())
-	if err != nil {
-		return errors.Join(err, msg.TermWithReason("not an event"))
+func (o SubscribeOptions) deliver(msg jetstream.Msg, r reader) error {
+	if RevisionOf(msg.Headers()) <= o.After {
+		return msg.Ack()
 	}
-	if e.Revision > o.After {
-		if err := handle(e); err != nil {
-			return msg.NakWithDelay(time.Second)
-		}
+	parsed, err := r.handle(msg.Headers(), msg.Data())
+	switch {
+	case err == nil:
+		return msg.Ack()
+	case parsed:
+		return msg.NakWithDelay(time.Second)
 	}
-	return msg.Ack()
+	return errors.Join(err, msg.TermWithReason("not an event"))
 }
 
-func (o SubscribeOptions) subjects() []string {
+func (o SubscribeOptions) subjects(topic string) []string {
 	if len(o.Kinds) == 0 {
-		return []string{"rollcall.users.*.*"}
+		return []string{"rollcall." + topic + ".*.*"}
 	}
 	subjects := make([]string, len(o.Kinds))
 	for i, kind := range o.Kinds {
-		subjects[i] = "rollcall.users." + kind + ".*"
+		subjects[i] = "rollcall." + topic + "." + kind + ".*"
 	}
 	return subjects
 }

@@ -37,6 +37,7 @@ const applyBatch = 2000
 const (
 	phaseRelease = iota
 	phaseWrite
+	phaseRegroup // when all users are written
 )
 
 // apply applies a planned run to its end.
@@ -117,7 +118,7 @@ func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run
 // same transaction.
 func (a *applier) step(tx *store.Tx) error {
 	room := applyBatch
-	for a.place.Phase <= phaseWrite && room > 0 {
+	for a.place.Phase <= phaseRegroup && room > 0 {
 		n, err := a.phase(tx, room)
 		if err != nil {
 			return err
@@ -128,7 +129,7 @@ func (a *applier) step(tx *store.Tx) error {
 		}
 		room -= n
 	}
-	if a.place.Phase <= phaseWrite {
+	if a.place.Phase <= phaseRegroup {
 		if err := tx.PutRun(a.run); err != nil { // with its counters, for whoever resumes
 			return err
 		}
@@ -140,8 +141,15 @@ func (a *applier) step(tx *store.Tx) error {
 
 // phase applies up to room entries of the present phase and returns how many there were.
 func (a *applier) phase(tx *store.Tx, room int) (n int, err error) {
-	if a.place.Phase == phaseRelease {
+	switch a.place.Phase {
+	case phaseRelease:
 		return a.releaseAll(tx, room)
+	case phaseRegroup:
+		more, err := regroup(tx, a.message.time, cause{Source: a.run.Source, Run: a.run.Number}, room)
+		if err != nil || !more {
+			return 0, err
+		}
+		return room, nil
 	}
 	if a.verdicts == nil {
 		a.verdicts = newVerdictReader(a.db, a.run, a.place.After)

@@ -182,6 +182,18 @@ func (c *Client) Events(ctx context.Context, o EventOptions, fn func(events.User
 	return events.ReadAvailable(ctx, c.bus.Conn, options, fn)
 }
 
+// GroupEvents calls fn for the events of groups that are wanted.
+func (c *Client) GroupEvents(ctx context.Context, o EventOptions, fn func(events.GroupChanged) error) error {
+	options := events.SubscribeOptions{After: o.After, Since: o.Since}
+	if o.Kind != "" {
+		options.Kinds = []string{o.Kind}
+	}
+	if o.Follow {
+		return events.SubscribeGroups(ctx, c.bus.Conn, options, fn)
+	}
+	return events.ReadAvailableGroups(ctx, c.bus.Conn, options, fn)
+}
+
 // Dead calls fn for every dead letter.
 func (c *Client) Dead(ctx context.Context, fn func(DeadLetter) error) error {
 	return c.bus.ReadAll(ctx, events.DeadStream, "rollcall.dead.>", func(msg jetstream.Msg) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,8 +252,14 @@ func (c *company) checkEvents(db *store.DB) {
 	}
 	defer bus.Close()
 	var published []uint64
-	latest := map[string]events.UserChanged{}
-	err = bus.ReadAll(context.Background(), events.UsersStream, "rollcall.users.*.*", func(msg jetstream.Msg) error {
+	latest, groups := map[string]events.UserChanged{}, groupBook{}
+	err = bus.ReadAll(context.Background(), events.UsersStream, ">", func(msg jetstream.Msg) error {
+		if strings.HasPrefix(msg.Subject(), "rollcall.groups.") {
+			e, err := events.ParseGroupChanged(msg.Headers(), msg.Data())
+			published = append(published, e.Revision)
+			groups.hear(c.t, e)
+			return err
+		}
 		e, err := events.ParseUserChanged(msg.Headers(), msg.Data())
 		published = append(published, e.Revision)
 		latest[e.User.ID] = e
@@ -286,6 +293,7 @@ func (c *company) checkEvents(db *store.DB) {
 	if err != nil {
 		c.t.Error(err)
 	}
+	groups.compare(c.t, db)
 }
 
 func abridged(numbers []uint64) string {

@@ -83,6 +83,8 @@ type logMessage struct {
 	source   string
 	data     []byte
 	position store.Position
+	// cause is what events say of whatever the message does to groups.
+	cause cause
 }
 
 // badMessage is a message that says nothing we understand; it is skipped, loudly.
@@ -116,6 +118,9 @@ func (r *reconciler) handle(ctx context.Context, what string, m logMessage) erro
 func (r *reconciler) update(m logMessage, fn func(*store.Tx) error) error {
 	err := r.db.Update(func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
+			return err
+		}
+		if err := regroupAll(tx, m.time, m.cause); err != nil {
 			return err
 		}
 		return tx.SetLogPosition(m.position)

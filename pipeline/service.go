@@ -52,6 +52,8 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"users.list":     answer(ctx, s.users),
 		"users.get":      answer(ctx, s.user),
 		"users.identify": answer(ctx, s.identify),
+		"groups.list":    answer(ctx, s.groups),
+		"groups.get":     answer(ctx, s.group),
 		"status":         answer(ctx, s.status),
 	}
 	for name, edit := range s.edits() {
@@ -365,6 +367,9 @@ const usersPage = 200
 // users answers a page of users, as JSON that shows what the command line shows.
 func (s *service) users(_ context.Context, q usersRequest) (page userPage, err error) {
 	err = s.db.View(func(tx *store.Tx) error {
+		if q.Query.Group != "" {
+			return s.usersOfGroup(tx, q, &page)
+		}
 		return tx.Users(q.After, func(u *store.User) error {
 			if page.scanned++; page.scanned > 5000 || len(page.Users) >= usersPage {
 				page.More = true
@@ -410,6 +415,8 @@ type UserQuery struct {
 	Inactive bool
 	// Source is the owner's name, "" for all.
 	Source string
+	// Group is a path: users who are in that group itself, "" for all.
+	Group string
 	// Text must be part of some property, compared without case, "" for all.
 	Text string
 }

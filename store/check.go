@@ -26,7 +26,8 @@ func (db *DB) Check() error {
 		return fmt.Errorf("check: %w", err)
 	}
 	defer func() { _ = b.Rollback() }() // nothing was written
-	return (&checker{tx: newTx(b), tallies: map[string]tally{}}).check()
+	return (&checker{tx: newTx(b), tallies: map[string]tally{},
+		holds: map[string]map[string]int{}, members: map[string]int{}}).check()
 }
 
 // checker gathers violations, and the counters as they should be.
@@ -37,6 +38,10 @@ type checker struct {
 	number  uint64 // of the user who is looked at
 	claims  int    // found in the index
 	tallies map[string]tally
+	// holds and members are what the groups should count, memberships how many there are.
+	holds       map[string]map[string]int
+	members     map[string]int
+	memberships int
 }
 
 func (c *checker) check() error {
@@ -48,6 +53,7 @@ func (c *checker) check() error {
 		c.strangers()
 		c.released()
 		c.origins()
+		c.groups()
 		c.counters()
 		c.revisions()
 		c.results()
@@ -103,6 +109,7 @@ func (c *checker) user(u *User) {
 	}
 	c.userClaims(u)
 	c.userOrigins(u)
+	c.userGroups(u)
 	c.count(everyone, 1, u.Active)
 	if u.Administrator {
 		c.count(administrators, 0, u.Active)
@@ -253,6 +260,9 @@ func (c *checker) origin(source string, k Key, o *Origin, value []byte) {
 	}
 	if !o.Gone {
 		c.count(source, 1, false)
+	}
+	if o.Holds != "" {
+		c.keep(o.Holds, []string{source})
 	}
 	if o.User == "" {
 		return

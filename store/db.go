@@ -129,6 +129,11 @@ func open(path string, o Options) (*DB, error) {
 	if db.id, err = identify(b); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+	if !o.ReadOnly {
+		if err := upgrade(b); err != nil {
+			return nil, errors.Join(fmt.Errorf("bring the store up to format %d: %w", format, err), b.Close())
+		}
+	}
 	return db, nil
 }
 
@@ -175,7 +180,7 @@ func identify(b *bolt.DB) (id string, err error) {
 		if made < 1 || id == "" {
 			return fmt.Errorf("%w: format or id are missing", ErrDamaged)
 		}
-		for _, name := range buckets {
+		for _, name := range bucketsOf(made) {
 			if btx.Bucket([]byte(name)) == nil {
 				return fmt.Errorf("%w: bucket %s is missing", ErrDamaged, name)
 			}

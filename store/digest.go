@@ -11,7 +11,7 @@ import (
 
 // digested are the buckets that are a function of the log and of nothing else in the store: indexes
 // and counters follow from them.
-var digested = []string{originsBucket, runsBucket, sourcesBucket, usersBucket}
+var digested = []string{groupsBucket, originsBucket, runsBucket, sourcesBucket, usersBucket}
 
 // Digest returns a hash over everything that is a function of the log: equal logs give equal
 // digests. Outboxes, plans, positions and the store's id are not part of it.

@@ -46,6 +46,11 @@
 // An origin's flags and digest lie in front of its encoding: the baseline of 100,000 entries is read without
 // decoding any.
 //
+// Groups follow from users as indexes do: [Tx.PutUser] joins and leaves, counts for every origin what keeps a group (members,
+// groups below, entries) and removes it with the last. A group is a path, compared exactly; its id is a UUIDv5 of the
+// store's id and the path, and moves with it when the directory's entry behind it is renamed ([Tx.RenameGroup]). What
+// happened to groups is gathered until all users of a run are written, so that a run tells of a group once ([Tx.Regroup]).
+//
 // Names are compared by [Fold]. Text that is not UTF-8 is folded in its ASCII part only: replacing what is
 // invalid would make one name of two.
 package store

@@ -11,6 +11,7 @@ import (
 const (
 	flagGone = 1 << iota
 	flagWaiting
+	flagHolds
 
 	originHead = 1 + len(Digest{})
 )
@@ -49,6 +50,9 @@ func (tx *Tx) PutOrigin(source string, o *Origin) error {
 	if err := tx.indexOrigin(source, k, origins.get(k[:]), value); err != nil {
 		return err
 	}
+	if err := tx.holdByEntry(source, origins.get(k[:]), o.Holds); err != nil {
+		return err
+	}
 	origins.bucket.FillPercent = fillAppended
 	return origins.put(k[:], value)
 }
@@ -57,6 +61,9 @@ func (tx *Tx) PutOrigin(source string, o *Origin) error {
 func (tx *Tx) DeleteOrigin(source string, k Key) error {
 	t := tx.table(originsBucket, source)
 	if err := tx.indexOrigin(source, k, t.get(k[:]), nil); err != nil {
+		return err
+	}
+	if err := tx.holdByEntry(source, t.get(k[:]), ""); err != nil {
 		return err
 	}
 	return t.delete(k[:])
@@ -157,6 +164,9 @@ func flagsOf(o *Origin) (flags byte) {
 	}
 	if o.Waiting {
 		flags |= flagWaiting
+	}
+	if o.Holds != "" {
+		flags |= flagHolds
 	}
 	return flags
 }

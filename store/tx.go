@@ -12,7 +12,7 @@ import (
 )
 
 // format is the version of the buckets below. A store of a higher one is refused.
-const format = 1
+const format = 2
 
 // The buckets. Those with a folder behind them hold a bucket per source.
 const (
@@ -29,11 +29,18 @@ const (
 	plansBucket     = "plans"     // source / run / … see plans.go
 	revisionsBucket = "revisions" // number → Revision
 	resultsBucket   = "results"   // number → Result
+
+	groupsBucket     = "groups"      // number in the order of creation → Group
+	groupPathsBucket = "group-paths" // path → the group's number
+	groupIDsBucket   = "group-ids"   // id → the group's number
+	membersBucket    = "members"     // group's number, user's number
+	regroupBucket    = "regroup"     // what happened to groups and was not told yet, see regroup.go
 )
 
 var buckets = []string{
 	metaBucket, usersBucket, claimsBucket, blockBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
+	groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, // since format 2
 }
 
 // The store's own names in the bucket meta; those of [Tx.SetMeta] lie behind ownMeta.
@@ -56,6 +63,9 @@ type Tx struct {
 	tables  map[string]*table
 	indexes map[string]*index
 	tallies map[string]*tally
+	// groups are those that were looked at, noted those whose state before is kept.
+	groups map[uint64]*groupState
+	noted  map[uint64]bool
 	// head is the last revision once it was asked for, and whether there is a new one.
 	head    *chainEnd
 	newHead bool
@@ -80,12 +90,13 @@ func (tx *Tx) SetMeta(key string, value []byte) error {
 }
 
 func newTx(b *bolt.Tx) *Tx {
-	return &Tx{bolt: b, tables: make(map[string]*table, 16), indexes: map[string]*index{}, tallies: map[string]*tally{}}
+	return &Tx{bolt: b, tables: make(map[string]*table, 16), indexes: map[string]*index{}, tallies: map[string]*tally{},
+		groups: map[uint64]*groupState{}, noted: map[uint64]bool{}}
 }
 
 // finish writes what the transaction has kept back.
 func (tx *Tx) finish() error {
-	return errors.Join(tx.err, tx.putTallies(), tx.putHead(), tx.putIndexes())
+	return errors.Join(tx.err, tx.putTallies(), tx.putGroups(), tx.putHead(), tx.putIndexes())
 }
 
 // keep remembers err, so that a caller who overlooks it does not commit.

@@ -79,6 +79,8 @@ type Origin struct {
 	// Tombstone is true when the entry's user was made anonymous (U22): Key is then the hash of the key in
 	// hexadecimal digits, Entry and Change are empty, Gone is true and the digest that of a tombstone.
 	Tombstone bool `cbor:"12,keyasint,omitempty"`
+	// Holds is the path of the group that a group's entry keeps although nobody may be in it, "" for none.
+	Holds string `cbor:"20,keyasint,omitempty"`
 }
 
 // Hash returns the hash of the entry's key, under which the origin lies.

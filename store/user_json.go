@@ -38,9 +38,15 @@ func (u *User) AppendJSON(dst []byte, cards CardMode) []byte {
 	dst = append(dst, `,"revision":`...)
 	dst = strconv.AppendUint(dst, u.Revision, 10)
 	for p, value := range &u.Text {
+		if Property(p) == DefaultGroup && !u.Active {
+			continue
+		}
 		dst = appendText(dst, Property(p), value)
 	}
 	for i := range u.List {
+		if listBase+Property(i) == Groups && !u.Active {
+			continue // U18: remembered, and none of them
+		}
 		dst = appendList(dst, listBase+Property(i), u.List[i], cards)
 	}
 	return append(u.appendState(dst), '}')

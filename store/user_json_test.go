@@ -41,10 +41,20 @@ func TestUserJSON(t *testing.T) {
 		`"pins":[{"kind":"persistent","origins":["generated"]},{"kind":"temporary","expires":"2026-11-23T12:00:00.123456789Z","origins":["corp"]}],` +
 		`"alternate_emails":["alternate_emails \"1\"","zwei\n"],"groups":["groups \"1\"","zwei\n"],"managed_groups":["managed_groups \"1\"","zwei\n"],` +
 		`"delegates":["delegates \"1\"","zwei\n"],"cost_centers":["cost_centers \"1\"","zwei\n"],` +
-		`"active":false,"inactive_reason":"source:corp","synchronization_source":"Corp","administrator":true}`
-	got, err := json.Marshal(*full())
+		`"active":true,"synchronization_source":"Corp","administrator":true}`
+	u := full()
+	u.Active, u.InactiveReason = true, ""
+	got, err := json.Marshal(*u)
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+}
+
+// TestUserJSONInactive: who is inactive is in no group (U18).
+func TestUserJSONInactive(t *testing.T) {
+	got := string(full().AppendJSON(nil, store.CardsFull))
+	if strings.Contains(got, `"groups":`) || strings.Contains(got, "default_group") || !strings.Contains(got, `"active":false,"inactive_reason":"source:corp"`) {
+		t.Errorf("an inactive user: %s", got)
 	}
 }
 
@@ -85,6 +95,7 @@ func TestUserJSONShowsNoPIN(t *testing.T) {
 // TestUserJSONReadBack reads what was written, as a Go subscriber does.
 func TestUserJSONReadBack(t *testing.T) {
 	u := full()
+	u.Active, u.InactiveReason = true, ""
 	u.Text[store.FullName] = "line\nquote\" back\\ tab\t bell\a del\x7f č € 𝄞 \u2028 <&>"
 	encoded, err := json.Marshal(u)
 	if err != nil {

@@ -12,7 +12,7 @@ func (tx *Tx) User(id string) (*User, error) {
 	return u, err
 }
 
-// PutUser writes a user, new or known, and brings the indexes and counters into line. It fails with
+// PutUser writes a user, new or known, and brings the indexes, groups and counters into line. It fails with
 // [ErrTaken] and changes nothing when another user holds a value that u claims.
 func (tx *Tx) PutUser(u *User) error {
 	if u.ID == "" || len(u.ID) > 255 || strings.ContainsRune(u.ID, 0) {
@@ -35,6 +35,9 @@ func (tx *Tx) PutUser(u *User) error {
 	}
 	if err := tx.countUser(old, u); err != nil {
 		return err
+	}
+	if err := tx.join(old, u, n); err != nil {
+		return fmt.Errorf("put user: %w", err)
 	}
 	return users.save(number(n), u)
 }

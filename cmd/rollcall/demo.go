@@ -182,7 +182,7 @@ func (d *demonstration) events(ctx context.Context, run store.Run) error {
 		if e.Cause.Run != run.Number {
 			return nil
 		}
-		_, err := d.stdout.Write(eventJSON(e))
+		_, err := d.stdout.Write(eventJSON(e.ID, e.Type, e.Raw))
 		return err
 	})
 }

@@ -16,11 +16,15 @@ import (
 	"rollcall/pipeline"
 )
 
-var eventKinds = []string{"created", "updated", "deactivated", "reactivated", "anonymized"}
+var (
+	eventKinds      = []string{"created", "updated", "deactivated", "reactivated", "anonymized"}
+	groupEventKinds = []string{"created", "updated", "deleted"}
+)
 
 func (a *app) events() *cobra.Command {
 	var o pipeline.EventOptions
 	var since string
+	var groups bool
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what changed, as it comes",
@@ -28,17 +32,27 @@ func (a *app) events() *cobra.Command {
 		Example: `  rollcall events                                the whole stream
   rollcall events --follow --since 10m
   rollcall events --since 1207 --type updated    after revision 1207
-  rollcall events --since 2026-11-23T09:00:00Z --json`,
+  rollcall events --since 2026-11-23T09:00:00Z --json
+  rollcall events --groups                       what happened to groups`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := parseSince(since, &o); err != nil {
 				return err
 			}
-			if o.Kind != "" && !slices.Contains(eventKinds, o.Kind) {
-				return usage(try(fmt.Errorf("--type: there is no event %q", o.Kind), strings.Join(eventKinds, ", ")))
+			kinds := eventKinds
+			if groups {
+				kinds = groupEventKinds
+			}
+			if o.Kind != "" && !slices.Contains(kinds, o.Kind) {
+				return usage(try(fmt.Errorf("--type: there is no event %q", o.Kind), strings.Join(kinds, ", ")))
 			}
 			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
-				err := client.Events(ctx, o, a.event)
+				err := error(nil)
+				if groups {
+					err = client.GroupEvents(ctx, o, a.groupEvent)
+				} else {
+					err = client.Events(ctx, o, a.event)
+				}
 				if ctx.Err() != nil {
 					return nil // Ctrl-C is how one stops following
 				}
@@ -47,6 +61,7 @@ func (a *app) events() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "wait for more")
+	cmd.Flags().BoolVar(&groups, "groups", false, "events of groups instead of users")
 	cmd.Flags().StringVar(&since, "since", "", "from this `time or revision` on: 1207, 10m, 2026-11-23, 2026-11-23T09:00:00Z")
 	cmd.Flags().StringVar(&o.Kind, "type", "", "only "+strings.Join(eventKinds, ", "))
 	return a.jsonFlag(cmd)
@@ -75,18 +90,35 @@ func parseSince(text string, o *pipeline.EventOptions) error {
 
 func (a *app) event(e events.UserChanged) error {
 	if a.json {
-		_, err := a.stdout.Write(eventJSON(e))
+		_, err := a.stdout.Write(eventJSON(e.ID, e.Type, e.Raw))
 		return err
 	}
 	_, err := fmt.Fprintln(a.stdout, plain(sentence(e)))
 	return err
 }
 
+func (a *app) groupEvent(e events.GroupChanged) error {
+	if a.json {
+		_, err := a.stdout.Write(eventJSON(e.ID, e.Type, e.Raw))
+		return err
+	}
+	text := fmt.Sprintf("%d  %s  %s %s", e.Revision, clock(e.Time), e.Kind, e.Group.Path)
+	if e.Group.OldPath != "" {
+		text += " (was " + e.Group.OldPath + ")"
+	}
+	text += fmt.Sprintf(": %d joined, %d left", len(e.Members.Added), len(e.Members.Removed))
+	if e.Cause.Source != "" {
+		text += fmt.Sprintf("  (%s, run %d)", e.Cause.Source, e.Cause.Run)
+	}
+	_, err := fmt.Fprintln(a.stdout, plain(text))
+	return err
+}
+
 // eventJSON is the event's body as it travelled, with the id and the type that travel in its headers.
-func eventJSON(e events.UserChanged) []byte {
+func eventJSON(id, kind string, body []byte) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"id":%q,"type":%q,`, e.ID, e.Type)
-	b.Write(bytes.TrimPrefix(bytes.TrimSpace(e.Raw), []byte("{")))
+	fmt.Fprintf(&b, `{"id":%q,"type":%q,`, id, kind)
+	b.Write(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("{")))
 	b.WriteByte('\n')
 	return b.Bytes()
 }

@@ -42,6 +42,7 @@ func (a *app) listUsers() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.eachUser(cmd, q) },
 	}
 	cmd.Flags().BoolVar(&q.Inactive, "inactive", false, "deactivated users too")
+	cmd.Flags().StringVar(&q.Group, "group", "", "only users in the group of this `path`, \"Staff|IT\"")
 	cmd.Flags().StringVar(&q.Source, "source", "", "only users that this `source` owns")
 	return a.jsonFlag(cmd)
 }

@@ -48,6 +48,7 @@ func difference(old, n *store.User) []Changed {
 	if old == nil {
 		old = &nobody
 	}
+	old, n = outOfGroups(old), outOfGroups(n)
 	changed := make([]Changed, 0, countDifferences(old, n))
 	for p := range store.TextCount {
 		if old.Text[p] != n.Text[p] {
@@ -79,6 +80,18 @@ func difference(old, n *store.User) []Changed {
 		return nil
 	}
 	return changed
+}
+
+// outOfGroups returns a user as everybody sees him: an inactive one is in no group (U18), although it is remembered in which
+// he was (M2).
+func outOfGroups(u *store.User) *store.User {
+	i := store.Groups.List()
+	if u.Active || len(u.List[i]) == 0 && u.Text[store.DefaultGroup] == "" {
+		return u
+	}
+	out := *u
+	out.List[i], out.Text[store.DefaultGroup] = nil, ""
+	return &out
 }
 
 // nobody is the state before a user is created.

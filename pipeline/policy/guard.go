@@ -100,8 +100,8 @@ func (t *tally) add(o Options, v *verdict) {
 	var secrets, memberships bool
 	for _, c := range v.Changed {
 		p, known := store.ParseProperty(c.Property)
-		if !known {
-			continue
+		if !known || v.old.Active != v.User.Active && isGroups(p) {
+			continue // who leaves, or comes back, takes his groups along (U18)
 		}
 		switch p {
 		case store.UserName:
@@ -122,6 +122,8 @@ func (t *tally) add(o Options, v *verdict) {
 		t.memberships++
 	}
 }
+
+func isGroups(p store.Property) bool { return p == store.Groups || p == store.DefaultGroup }
 
 func blankIndex(p store.Property) int {
 	if p.Multi() {
