@@ -68,7 +68,7 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	for _, name := range in.rules.mapping.Secrets() {
 		in.secrets[strings.ToLower(name)] = true
 	}
-	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log})
+	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log, Waiting: in.report.waiting})
 	if err != nil {
 		return nil, err
 	}
