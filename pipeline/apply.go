@@ -195,6 +195,11 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 			return err
 		}
 	}
+	if len(v.Renamed) == 2 {
+		if err := tx.RenameGroup(v.Renamed[0], v.Renamed[1]); err != nil {
+			return err
+		}
+	}
 	if v.DropOrigin {
 		return tx.DeleteOrigin(a.run.Source, store.KeyOf(v.Key))
 	}
@@ -222,7 +227,7 @@ func (a *applier) conclude(tx *store.Tx) error {
 	}
 	source.Applied, source.Checkpoint = a.run.Number, a.run.Next
 	source.Config, source.Scope, source.Server = a.run.Config, a.run.Scope, a.run.Server
-	if a.run.Kind == "full" {
+	if a.run.Whole {
 		source.Reconciled = a.message.time
 	}
 	if err := tx.PutSource(source); err != nil {

@@ -15,6 +15,7 @@ const (
 	labelChanged  = "synchronization_source" // U14
 	activeChanged = "active"
 	reasonChanged = "inactive_reason" // U18
+	pathChanged   = "path"            // of a group's entry
 )
 
 // sameUser reports whether two states of a user differ in nothing but revision and time.
