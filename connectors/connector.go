@@ -20,6 +20,10 @@ type Connector interface {
 	// each entry of the scope once in a full pass; in an incremental pass the last
 	// record of an entry is the one that counts. Outcome.Whole is true only when the source's
 	// own end marker was seen and every entry of the scope was emitted.
+	//
+	// An incremental pass may turn out to be a whole one (a server that tells who is still there instead of who is
+	// gone): it then says Outcome.Whole, and of every entry that did not change it emits a bare sighting, a
+	// Partial record with nothing but key and kind.
 	Read(ctx context.Context, since Checkpoint, emit func(Record) error) (Outcome, error)
 
 	// Present says which of the keys exist in the scope right now, asked over the whole scope
@@ -79,7 +83,9 @@ type Record struct {
 	Attributes []Attribute `cbor:"4,keyasint"`
 	// Disabled is true when the directory says that the account may not be used.
 	Disabled bool `cbor:"5,keyasint,omitempty"`
-	// Partial is true when attributes that are not listed did not change (incremental reads).
+	// Partial is true when attributes that are not listed did not change (incremental reads). Unless its connector is
+	// a [Merger], Disabled and Name are those of the entry as it is now. Without attributes and Name it is a bare
+	// sighting: the entry is there and did not change, Disabled included.
 	Partial bool `cbor:"6,keyasint,omitempty"`
 	// Deleted is true when the entry is gone (incremental reads); it has no attributes then.
 	Deleted bool `cbor:"7,keyasint,omitempty"`

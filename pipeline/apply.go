@@ -210,20 +210,7 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 }
 
 func (a *applier) writeUser(tx *store.Tx, v *policy.Verdict) error {
-	if v.Event == "" { // links only: nothing that anybody is told
-		return tx.PutUser(v.User)
-	}
-	head, chain := tx.Head()
-	v.User.Revision, v.User.Updated = head+1, a.message.time
-	if v.Event == "created" {
-		v.User.Created = a.message.time
-	}
-	if err := tx.PutUser(v.User); err != nil {
-		return err
-	}
-	body := appendUserEvent(nil, head+1, a.message.time, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
-	return tx.AppendRevision(store.Revision{Number: head + 1, Subject: "users." + v.Event + "." + v.User.ID,
-		Time: a.message.time, Chain: store.ChainOf(chain, body), Body: body})
+	return putUser(tx, a.message, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
 }
 
 // conclude writes what the run leaves behind: the source's checkpoint, the run's result, the log's position.

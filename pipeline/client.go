@@ -280,7 +280,7 @@ func remoteError(code string, body []byte) error {
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
 		b.Error = "error " + code
 	}
-	kinds := map[string]error{"404": ErrNotFound, "409": ErrBusy}
+	kinds := map[string]error{"404": ErrNotFound, "409": ErrBusy, "422": ErrRefused, "400": ErrMistake}
 	return connectors.Hint(&answered{text: b.Error, kind: kinds[code]}, b.Try)
 }
 

@@ -33,10 +33,23 @@ type Config struct {
 	// EventsKeep is how long events and the history behind them stay.
 	EventsKeep time.Duration
 	Sources    []Source
+	ByHand     ByHand
 	// Roles of this process, none for all.
 	Roles []string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
+}
+
+// ByHand is what decides about what people do by hand.
+type ByHand struct {
+	// EventCards is how events show cards: full, masked (also for "") or none.
+	EventCards string
+	// OneCard is true where a new card takes the place of the old ones (K6).
+	OneCard bool
+	// StorageTargets and AuthenticationServers are the names that users may carry (U12, U13).
+	StorageTargets, AuthenticationServers []string
+	// HashPIN returns the keyed hash under which a PIN rests; nil where no PINs are kept.
+	HashPIN func(pin string) string
 }
 
 // NATS says where the streams are.
@@ -54,6 +67,8 @@ type NATS struct {
 type Source struct {
 	Name    string
 	Enabled bool
+	// Formerly are names that the source had before: what is known under them becomes its own (S6).
+	Formerly []string
 	// Schedule is a cron expression of five fields, empty for runs by hand only.
 	Schedule string
 	Reader   connectors.Config

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -179,6 +180,15 @@ func (c *company) revision() uint64 {
 	return status.Revision
 }
 
+// settled waits until all revisions are relayed.
+func (c *company) settled() {
+	c.t.Helper()
+	eventually(c.t, func() bool {
+		status, err := c.client.Status(context.Background())
+		return err == nil && status.Log == status.LogEnd && status.Relayed == status.Revision
+	})
+}
+
 // streams returns the last sequence of every stream.
 func (c *company) streams() map[string]uint64 {
 	c.t.Helper()
@@ -291,4 +301,49 @@ func abridged(numbers []uint64) string {
 		return fmt.Sprintf("%v … (%d)", numbers[:20], len(numbers))
 	}
 	return fmt.Sprint(numbers)
+}
+
+// rebuilt fails the test unless the log, read into an empty store with the same id, gives the same store.
+func (c *company) rebuilt() {
+	c.t.Helper()
+	c.settled()
+	c.stop()
+	path := filepath.Join(c.config.DataDir, "store.db")
+	before, id := digestOf(c.t, path)
+	if err := os.Rename(path, path+".before"); err != nil {
+		c.t.Fatal(err)
+	}
+	db, err := store.Open(path, store.Options{ID: id})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.start()
+	eventually(c.t, func() bool {
+		status, err := c.client.Status(context.Background())
+		return err == nil && status.Log == status.LogEnd
+	})
+	if err := c.node.Stop(); err != nil {
+		c.t.Error(err)
+	}
+	c.node = nil
+	if after, _ := digestOf(c.t, path); after != before {
+		c.t.Errorf("the same log gave another store: digest %x, want %x", after, before)
+	}
+}
+
+func digestOf(t *testing.T, path string) (store.Digest, string) {
+	t.Helper()
+	db, err := store.Open(path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	digest, err := db.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest, db.ID()
 }

@@ -30,14 +30,16 @@ type ingest struct {
 
 	baseline *baseline
 	secrets  map[string]bool
-	batches  chan []events.Message
-	batch    []events.Message
-	bytes    int
-	number   uint64
-	read     int
-	deferred int
-	warnings []string
-	report   *reporter
+	// tombstone is the digest of entries whose user was made anonymous: their records do not travel (U22).
+	tombstone store.Digest
+	batches   chan []events.Message
+	batch     []events.Message
+	bytes     int
+	number    uint64
+	read      int
+	deferred  int
+	warnings  []string
+	report    *reporter
 }
 
 // Bounds of one atomic batch of RAW.
@@ -58,6 +60,7 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	if in.baseline, err = fetchBaseline(ctx, in.client, in.source.Name); err != nil {
 		return nil, fmt.Errorf("fetch the baseline: %w", err)
 	}
+	in.tombstone = store.TombstoneDigest()
 	in.secrets = map[string]bool{}
 	for _, name := range in.rules.mapping.Secrets() {
 		in.secrets[strings.ToLower(name)] = true
@@ -122,7 +125,7 @@ func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
 		return err
 	}
 	key, digest := store.KeyOf(r.Key), store.DigestOf(in.config, data)
-	if in.baseline.see(key) == digest {
+	if known := in.baseline.see(key); known == digest || known == in.tombstone {
 		return nil
 	}
 	raw := rawRecord{Digest: digest, Entry: r.Name, Record: data}
@@ -159,7 +162,7 @@ func (in *ingest) callAbsent(ctx context.Context, reader connectors.Connector, o
 	gone := absence(in.config)
 	var keys []store.Key
 	in.baseline.unseen(func(e store.BaselineEntry) {
-		if e.Digest != gone {
+		if e.Digest != gone && e.Digest != in.tombstone {
 			keys = append(keys, e.Key)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"rollcall/events"
+	"rollcall/pipeline/policy"
 )
 
 // The kinds of messages in LOG, after the source's name.
@@ -22,6 +23,22 @@ const (
 	commandReject  = "reject"
 	commandCancel  = "cancel"
 	commandForget  = "forget"
+)
+
+// The commands in LOG that concern a source as such.
+const (
+	commandRetireSource = "retire-source"
+	commandRenameSource = "rename-source"
+)
+
+// The commands in LOG that concern one user: what [manual] says.
+const (
+	commandSetUser        = "set-user"
+	commandDeactivateUser = "deactivate-user"
+	commandReactivateUser = "reactivate-user"
+	commandAnonymizeUser  = "anonymize-user"
+	commandAddCard        = "add-card"
+	commandRemoveCard     = "remove-card"
 )
 
 // Job asks for a run of a source.
@@ -79,6 +96,25 @@ type command struct {
 	Plan   string `json:"plan,omitempty"`
 	Key    string `json:"key,omitempty"`
 	Actor  string `json:"actor,omitempty"`
+}
+
+// renaming is the command that gives a source another name, with all that is known of it (S6).
+type renaming struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Actor string `json:"actor,omitempty"`
+}
+
+// manual is what a person wants done to one user. Whatever of the configuration decides about it stands in it.
+type manual struct {
+	// User is the user's id.
+	User   string              `json:"user"`
+	Set    []policy.Assignment `json:"set,omitempty"`
+	Card   *policy.Card        `json:"card,omitempty"`
+	Actor  string              `json:"actor,omitempty"`
+	Reason string              `json:"reason,omitempty"`
+	// EventCards is how the event shows cards: full, masked or none.
+	EventCards string `json:"event_cards,omitempty"`
 }
 
 // appendLog writes a message to LOG and returns its sequence. The same id twice is one message.

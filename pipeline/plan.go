@@ -28,6 +28,8 @@ type planner struct {
 	run      *store.Run
 	finished *finished
 	source   *store.Source
+	// administrators are the active ones, counted when planning begins (U19).
+	administrators int
 
 	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
 	writer  *planWriter
@@ -70,6 +72,9 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	defer stop()
 	go report.loop(reporting)
 
+	if err := p.inView(func() error { p.administrators = p.tx.CountAdministrators(); return nil }); err != nil {
+		return planned{}, err
+	}
 	fold := policy.NewFold(rules.Options, p.view(), p.foldRun(&rules.Rules))
 	count, err := p.note(ctx, fold)
 	if err != nil {
@@ -237,7 +242,7 @@ func (p *planner) waitingChanges(fn func([]mapping.Change) error) error {
 // write takes a verdict into the plan and counts it.
 func (p *planner) write(v *policy.Verdict) error {
 	p.count(v)
-	if v.User == nil && v.Origin == nil && !v.DropOrigin {
+	if v.User == nil && v.Origin == nil && !v.DropOrigin && v.Forget == 0 {
 		return nil // nothing to write: it counts, that is all
 	}
 	p.writer.write(v)
@@ -308,7 +313,7 @@ func (p *planner) foldRun(rules *Rules) policy.Run {
 	return policy.Run{
 		Number: p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
 		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
-		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active,
+		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active, Administrators: p.administrators,
 		NewID:   func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
 		Enabled: func(name string) bool { return rules.other(name) != nil },
 		Contributes: func(name string) bool {

@@ -54,8 +54,12 @@ func (w *planWriter) add(v *policy.Verdict) error {
 		return err
 	}
 	w.rows = append(w.rows, planRow{planKey(planVerdict, v), data})
+	forget := v.Forget
 	if v.Origin != nil && v.Origin.Gone {
-		w.rows = append(w.rows, planRow{planKey(planGone, v), binary.BigEndian.AppendUint64(nil, v.Origin.RawSequence)})
+		forget = max(forget, v.Origin.RawSequence)
+	}
+	if forget > 0 {
+		w.rows = append(w.rows, planRow{planKey(planGone, v), binary.BigEndian.AppendUint64(nil, forget)})
 	}
 	if len(v.Releases) == 0 || v.User == nil {
 		return nil

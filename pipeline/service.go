@@ -24,6 +24,7 @@ type service struct {
 	config     *Config
 	reconciler *reconciler
 	log        zerolog.Logger
+	lockout    lockout
 }
 
 // apiPrefix stands before the name of every endpoint.
@@ -49,10 +50,16 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"runs.list":      answer(ctx, s.runs),
 		"runs.get":       answer(ctx, s.run),
 		"users.list":     answer(ctx, s.users),
+		"sources.plan":   answer(ctx, s.planRetirement),
+		"sources.retire": answer(ctx, s.retire),
 		"users.get":      answer(ctx, s.user),
+		"users.identify": answer(ctx, s.identify),
 		"groups.list":    answer(ctx, s.groups),
 		"groups.get":     answer(ctx, s.group),
 		"status":         answer(ctx, s.status),
+	}
+	for name, edit := range s.edits() {
+		endpoints[name] = answer(ctx, edit)
 	}
 	for name, handler := range endpoints {
 		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
@@ -98,6 +105,10 @@ func respond(r micro.Request, response any, err error) {
 		code = "404"
 	case errors.Is(err, ErrBusy):
 		code = "409"
+	case errors.Is(err, ErrRefused):
+		code = "422"
+	case errors.Is(err, ErrMistake):
+		code = "400"
 	}
 	body, _ := json.Marshal(errorBody{Error: err.Error(), Try: connectors.HintOf(err)})
 	_ = r.Error(code, err.Error(), body)

@@ -113,6 +113,9 @@ func (c *checker) user(u *User) {
 	c.userOrigins(u)
 	c.userGroups(u)
 	c.count(everyone, 1, u.Active)
+	if u.Administrator {
+		c.count(administrators, 0, u.Active)
+	}
 	if u.Owner != "" {
 		c.count(u.Owner, 0, u.Active)
 	}
@@ -250,7 +253,7 @@ func (c *checker) origins() {
 }
 
 func (c *checker) origin(source string, k Key, o *Origin, value []byte) {
-	if KeyOf(o.Key) != k {
+	if o.Hash() != k {
 		c.violated("origin %s of %s: lies under another key than %q's", k, source, o.Key)
 	}
 	if value[0] != flagsOf(o) || Digest(value[1:originHead]) != o.Digest {

@@ -41,3 +41,7 @@ func DigestOf(config string, canonical []byte) Digest {
 	h.Sum(sum[:0])
 	return Digest(sum[:16])
 }
+
+// TombstoneDigest returns the digest of an entry whose user was made anonymous: no record has it, and a reader
+// who finds it takes no record of the entry over.
+func TombstoneDigest() Digest { return DigestOf("", []byte("tombstone")) }

@@ -47,7 +47,7 @@ func (tx *Tx) PutOrigin(source string, o *Origin) error {
 	if err != nil {
 		return fmt.Errorf("put origin %q of %s: %w", o.Key, source, err)
 	}
-	k := KeyOf(o.Key)
+	k := o.Hash()
 	if err := tx.indexOrigin(source, k, origins.get(k[:]), value); err != nil {
 		return err
 	}

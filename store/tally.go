@@ -9,6 +9,10 @@ import (
 // everyone is the tally over all users. No source is called so: source names are not empty.
 const everyone = ""
 
+// administrators is the tally whose active ones are the active administrators (U19). No source is called so
+// either.
+const administrators = "*"
+
 // tally counts users or, of a source, origins that are not gone, and the active users among them.
 type tally struct {
 	_           struct{} `cbor:",toarray"`

@@ -76,6 +76,9 @@ type Origin struct {
 	// when it comes back, with the digest of an absence (see DigestOf), which keeps an absence that was
 	// dealt with from being proposed again.
 	Gone bool `cbor:"11,keyasint,omitempty"`
+	// Tombstone is true when the entry's user was made anonymous (U22): Key is then the hash of the key in
+	// hexadecimal digits, Entry and Change are empty, Gone is true and the digest that of a tombstone.
+	Tombstone bool `cbor:"12,keyasint,omitempty"`
 	// Holds is the path of the group that a group's entry keeps although nobody may be in it, "" for none.
 	Holds string `cbor:"20,keyasint,omitempty"`
 	// Names are hashes of what groups and other entries call this one, Members those of a group's members; both are sorted
@@ -84,6 +87,16 @@ type Origin struct {
 	Members []Key `cbor:"22,keyasint,omitempty"`
 	// Default is the default group that the entry gave its user, groups that are entries included.
 	Default string `cbor:"23,keyasint,omitempty"`
+}
+
+// Hash returns the hash of the entry's key, under which the origin lies.
+func (o *Origin) Hash() Key {
+	if o.Tombstone {
+		if k, err := ParseKey(o.Key); err == nil {
+			return k
+		}
+	}
+	return KeyOf(o.Key)
 }
 
 // Space is a name space in which a value belongs to one user.

@@ -80,6 +80,15 @@ func (tx *Tx) CountUsers() (total, active int) {
 	return t.All, t.Active
 }
 
+// CountAdministrators returns how many active users are administrators (U19).
+func (tx *Tx) CountAdministrators() int {
+	t, err := tx.tally(administrators)
+	if tx.keep(err) != nil {
+		return 0
+	}
+	return t.Active
+}
+
 // user returns a user and his number, nil and 0 when there is none.
 func (tx *Tx) user(id string) (*User, uint64, error) {
 	index, err := tx.claims()
@@ -128,7 +137,7 @@ func (tx *Tx) countUser(old, u *User) error {
 		all.All++
 		old = &User{}
 	}
-	if old.Active == u.Active && old.Owner == u.Owner {
+	if old.Active == u.Active && old.Owner == u.Owner && old.Administrator == u.Administrator {
 		return nil
 	}
 	if err := tx.countActive(old, -1); err != nil {
@@ -146,6 +155,13 @@ func (tx *Tx) countActive(u *User, n int) error {
 		return err
 	}
 	all.Active += n
+	if u.Administrator {
+		known, err := tx.tally(administrators)
+		if err != nil {
+			return err
+		}
+		known.Active += n
+	}
 	if u.Owner == "" {
 		return nil
 	}

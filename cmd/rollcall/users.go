@@ -17,14 +17,16 @@ import (
 func (a *app) users() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "users",
-		Short: "Read the users of the store",
+		Short: "Read the users of the store, and change them by hand",
 		Example: `  rollcall users list
   rollcall users show alice
-  rollcall users find 777`,
+  rollcall users find 777
+  rollcall users set alice phone="+420 1" --reason "asked for by phone"
+  rollcall users deactivate alice`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers())
+	cmd.AddCommand(a.listUsers(), a.showUser(), a.findUsers(), a.setUser(), a.deactivateUser(), a.reactivateUser(), a.anonymizeUser(), a.identifyUser())
 	return cmd
 }
 
@@ -100,6 +102,9 @@ func (t *usersTable) write(w io.Writer, limit int) error {
 func standing(u store.User) string {
 	if u.Active {
 		return "active"
+	}
+	if u.Anonymized {
+		return "anonymous"
 	}
 	return "inactive (" + u.InactiveReason + ")"
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"rollcall/store"
@@ -13,13 +14,14 @@ import (
 const (
 	labelChanged  = "synchronization_source" // U14
 	activeChanged = "active"
-	pathChanged   = "path" // of a group's entry
+	reasonChanged = "inactive_reason" // U18
+	pathChanged   = "path"            // of a group's entry
 )
 
 // sameUser reports whether two states of a user differ in nothing but revision and time.
 func sameUser(a, b *store.User) bool {
 	if a.Text != b.Text || a.Active != b.Active || a.InactiveReason != b.InactiveReason || a.Owner != b.Owner ||
-		a.Label != b.Label || !slices.Equal(a.Origins, b.Origins) || !maps.Equal(a.Overrides, b.Overrides) {
+		a.Label != b.Label || a.Administrator != b.Administrator || !slices.Equal(a.Origins, b.Origins) || !maps.Equal(a.Overrides, b.Overrides) {
 		return false
 	}
 	for i := range a.List {
@@ -28,6 +30,17 @@ func sameUser(a, b *store.User) bool {
 		}
 	}
 	return true
+}
+
+// silent reports whether two states of a user differ in nothing but what the store remembers of overrides and of the
+// entries that lead to him: nobody is told of that.
+func silent(old, n *store.User) bool {
+	if old == nil {
+		return false
+	}
+	same := *n
+	same.Overrides, same.Origins = old.Overrides, old.Origins
+	return sameUser(old, &same)
 }
 
 // difference returns what a user's new state shows otherwise than the old one; nil stands for a user
@@ -57,6 +70,12 @@ func difference(old, n *store.User) []Changed {
 	}
 	if old.Active != n.Active {
 		changed = append(changed, Changed{Property: activeChanged, Old: activeText(old), New: activeText(n)})
+	}
+	if !old.Active && !n.Active && old.ID != "" && old.InactiveReason != n.InactiveReason {
+		changed = append(changed, Changed{Property: reasonChanged, Old: old.InactiveReason, New: n.InactiveReason})
+	}
+	if old.Administrator != n.Administrator {
+		changed = append(changed, Changed{Property: Administrator, Old: strconv.FormatBool(old.Administrator), New: strconv.FormatBool(n.Administrator)})
 	}
 	if len(changed) == 0 {
 		return nil
@@ -90,7 +109,7 @@ func countDifferences(old, n *store.User) (count int) {
 			count++
 		}
 	}
-	return count + 2
+	return count + 4
 }
 
 // sameShown reports whether two lists have the same values, whoever put them there.

@@ -220,14 +220,17 @@ func (u *unit) wasAway() bool {
 func (d *desk) applyTexts(n *store.User, u *unit, s saying) {
 	owner := n.Owner == d.options.Source
 	for p := range store.TextCount {
-		if !s.set.Has(p) {
+		_, overridden := n.Overrides[p]
+		switch {
+		case overridden && !owner:
+			continue // it lasts until the owner's next run (U15)
+		case s.set.Has(p):
+			n.Text[p] = d.mergeText(u, p, s.text[p])
+		case overridden:
+			n.Text[p] = u.restored(p)
+		default:
 			continue
 		}
-		_, overridden := n.Overrides[p]
-		if overridden && !owner {
-			continue // it lasts until the owner's next run (U15)
-		}
-		n.Text[p] = d.mergeText(u, p, s.text[p])
 		if overridden {
 			n.Overrides = maps.Clone(n.Overrides)
 			delete(n.Overrides, p)
@@ -241,6 +244,17 @@ func (d *desk) applyTexts(n *store.User, u *unit, s saying) {
 	}
 }
 
+// restored returns the value of an overridden property that the owner says nothing about: what another source says, else
+// what was there.
+func (u *unit) restored(p store.Property) string {
+	for _, other := range u.peers {
+		if other.change != nil && other.change.Set.Has(p) {
+			return other.change.Text[p]
+		}
+	}
+	return u.old.Overrides[p]
+}
+
 func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 	for i := range n.List {
 		p := store.Aliases + store.Property(i)
@@ -252,7 +266,7 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		case store.Aliases:
 			want = d.aliases(u, want)
 		case store.Cards:
-			n.List[i] = d.applyCards(n.List[i], want)
+			n.List[i] = d.applyCards(u, n.List[i], want)
 			continue
 		}
 		n.List[i] = mergeList(n.List[i], want, d.options.Source, d.merge.list[i])
@@ -267,15 +281,22 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 }
 
 // applyCards replaces the old cards by a new one where a user has but one (K6).
-func (d *desk) applyCards(have []store.Value, want []string) []store.Value {
+func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Value {
 	m := d.merge.list[store.Cards.List()]
 	if d.options.MultipleCards || len(want) == 0 || m == none {
 		return mergeList(have, want, d.options.Source, m)
 	}
-	if hasValue(have, want[0]) {
-		return have
+	if hasValue(have, want[0]) || len(have) > 0 && u.saidBefore(store.Cards, want[0]) {
+		return have // no new card: what took the place of this one since stays
 	}
 	return mergeList(nil, want[:1], d.options.Source, full)
+}
+
+// saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits
+// nobody knows that: the value may be what it waits for.
+func (u *unit) saidBefore(p store.Property, value string) bool {
+	waits := func(e *entry) bool { return e.origin != nil && e.origin.Waiting }
+	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
 }
 
 // generated is the origin of what Rollcall made itself (U20).

@@ -32,6 +32,8 @@ func Sentence(v *Verdict) string {
 
 func verb(v *Verdict) string {
 	switch {
+	case v.Event == "anonymized":
+		return "anonymize"
 	case v.Deactivated:
 		return "deactivate"
 	case v.Action == Create:

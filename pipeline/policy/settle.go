@@ -56,6 +56,9 @@ func (d *desk) verdict(e *entry) (*verdict, error) {
 	v.Name = e.name()
 	v.Action, v.Reason = e.outcome(d.options)
 	v.Warnings = slices.Concat(c.Warnings, e.warnings)
+	if e.stand == anonymous {
+		v.Warnings, v.Forget = nil, c.RawSequence
+	}
 	v.relinked = e.relinked && v.Action != Conflict && v.Action != Reject
 	if e.stand == group {
 		e.groupVerdict(&v.Verdict)
@@ -80,7 +83,7 @@ func (v *verdict) carry(u *unit) {
 		v.Event, v.Deactivated = "deactivated", true
 	case !u.old.Active && u.new.Active:
 		v.Event = "reactivated"
-	default:
+	case !silent(u.old, u.new):
 		v.Event = "updated"
 	}
 }
@@ -109,7 +112,7 @@ func (e *entry) outcome(o Options) (Action, string) {
 	case e.stand == unreadable:
 		return Reject, e.reason
 	case e.stand == anonymous:
-		return Ignore, "its user was made anonymous [U22]"
+		return Ignore, anonymousReason
 	case e.action != "":
 		return e.action, e.reason
 	case e.stand == pending:
@@ -187,7 +190,7 @@ func (u *unit) outcome(e *entry, source string) Action {
 		return Reactivate
 	case e.isNew && u.old.Owner != source:
 		return Merge
-	case e.isNew, first && u.new != u.old:
+	case e.isNew, first && u.new != u.old && !silent(u.old, u.new):
 		return Update
 	}
 	return Unchanged
@@ -195,6 +198,12 @@ func (u *unit) outcome(e *entry, source string) Action {
 
 // origin returns what is to be written of the entry, nil when the store says it already.
 func (d *desk) origin(e *entry, a Action, reason string) (*store.Origin, error) {
+	if e.stand == anonymous {
+		if e.origin.Tombstone {
+			return nil, nil
+		}
+		return tombstone(e.key, e.linked.ID), nil
+	}
 	o, err := d.newOrigin(e, a)
 	if err != nil || o == nil {
 		return nil, err

@@ -31,7 +31,8 @@ var update = flag.Bool("update", false, "rewrite what the stories in testdata ex
 //	-- users --            users who are there before, with the entries that are linked to them
 //	-- run corp --         a run of the source and its changes; words behind it say what else holds of the run
 //	-- plan --             what the run is to do, a sentence a change
-//	-- hand --             what people do to users
+//	-- hand --             what people do to users: a verb (deactivate, reactivate, anonymize, card, only-card, register,
+//	                       register-only, without) or properties to be set; the plan is then what came of it
 //	-- after --            all users then
 //
 // Every run is folded in several orders, must give the same verdicts in each, is applied to a store
@@ -220,44 +221,67 @@ func split(text string) (parts []string) {
 	return parts
 }
 
-// byHand does what commands do: it changes users, remembering what a source had put there.
+// byHand does what people do to users; the plan is then what came of it.
 func (s *story) byHand(data []byte) {
+	s.world.number++
+	s.plan = ""
 	for _, row := range s.rows(data) {
-		old := s.world.users[s.world.held[store.Claim{Space: store.Names, Value: store.Fold(fmt.Sprint(row["user"]))}]]
-		if old == nil {
-			s.t.Fatalf("user %v is not known", row["user"])
+		id := fmt.Sprint(row["user"])
+		if held := s.world.held[store.Claim{Space: store.Names, Value: store.Fold(id)}]; held != "" {
+			id = held
 		}
-		u := *old
 		delete(row, "user")
-		for name, value := range row {
-			s.setByHand(&u, name, fmt.Sprint(value))
+		deed, err := s.deed(id, row)
+		if err != nil {
+			s.t.Fatal(err)
 		}
-		for _, c := range store.Claims(old) {
-			delete(s.world.held, c)
+		s.plan += deedText(deed)
+		s.world.do(s.t, deed)
+		if again, err := s.deed(id, row); err != nil || !deed.Refused() && again.User != nil && row["without"] == nil {
+			s.t.Errorf("the same again writes: %s (%v)", deedText(again), err)
 		}
-		for _, c := range store.Claims(&u) {
-			s.world.held[c] = u.ID
-		}
-		s.world.users[u.ID] = &u
 	}
-	s.world.check(s.t)
 }
 
-func (s *story) setByHand(u *store.User, name, value string) {
-	p, ok := store.ParseProperty(name)
-	switch {
-	case name == "active" && value == "true":
-		u.Active, u.InactiveReason = true, ""
-	case ok && p.Multi():
-		u.List[p.List()] = mergeList(u.List[p.List()], split(value), "manual", addNew)
-	case ok:
-		if u.Owner != "" {
-			u.Overrides = map[store.Property]string{p: u.Text[p]}
+// deed decides what a row says: a verb, or properties to be set.
+func (s *story) deed(id string, row map[string]any) (*Deed, error) {
+	hand := Hand{View: s.world.view(), Time: s.world.clock, Administrators: s.world.run("").Administrators}
+	for _, verb := range slices.Sorted(maps.Keys(row)) {
+		value := fmt.Sprint(row[verb])
+		switch verb {
+		case "deactivate":
+			return hand.Deactivate(id)
+		case "reactivate":
+			return hand.Reactivate(id)
+		case "anonymize":
+			return hand.Anonymize(id)
+		case "card", "only-card":
+			return hand.AddCard(id, Card{Number: value, Origin: Manual, Alone: verb == "only-card"})
+		case "register", "register-only":
+			return hand.AddCard(id, Card{Number: value, Origin: SelfRegistered, Alone: verb == "register-only"})
+		case "without":
+			return hand.RemoveCard(id, value)
 		}
-		u.Text[p] = value
-	default:
-		s.setField(u, name, value)
 	}
+	var set []Assignment
+	for _, name := range slices.Sorted(maps.Keys(row)) {
+		a := Assignment{Property: name, Text: fmt.Sprint(row[name])}
+		if p, ok := store.ParseProperty(name); ok && p.Multi() {
+			a = Assignment{Property: name, List: split(fmt.Sprint(row[name]))}
+		}
+		set = append(set, a)
+	}
+	return hand.Set(id, set)
+}
+
+func deedText(d *Deed) string {
+	switch {
+	case d.Refused():
+		return fmt.Sprintf("%s: %s\n", d.Action, d.Reason)
+	case d.User == nil:
+		return "nothing to do\n"
+	}
+	return Sentence(&d.Verdict) + "\n"
 }
 
 func (s *story) changes(data []byte) (changes []*mapping.Change) {

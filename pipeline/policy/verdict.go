@@ -29,7 +29,7 @@ type Verdict struct {
 	Entry  string `cbor:"2,keyasint"`
 	Action Action `cbor:"3,keyasint"`
 	// Event is the kind of event that User's new state emits: created, updated, deactivated,
-	// reactivated; "" when the user stays as he is, and User is nil then.
+	// reactivated, anonymized; "" when the user stays as he is, and User is nil then.
 	Event string      `cbor:"4,keyasint,omitempty"`
 	User  *store.User `cbor:"5,keyasint,omitempty"`
 	// Changed are the properties that differ from the stored user, in the order of
@@ -47,6 +47,8 @@ type Verdict struct {
 	Warnings []mapping.Warning `cbor:"12,keyasint,omitempty"`
 	// Name is what the user is called now or, where there is none, what the entry says; for people.
 	Name string `cbor:"14,keyasint,omitempty"`
+	// Forget is where in RAW the entry's records end that are to be purged, 0 for none (U22).
+	Forget uint64 `cbor:"15,keyasint,omitempty"`
 	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.
 	Renamed []string `cbor:"20,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.

@@ -80,13 +80,6 @@ func (w *world) inputs(source string, changes []*mapping.Change) (all []*mapping
 			again[key] = true
 		}
 	}
-	for _, u := range w.users {
-		for _, ref := range u.Origins {
-			if len(u.Overrides) > 0 && ref.Source == source {
-				again[ref.Key] = true
-			}
-		}
-	}
 	for key := range again {
 		c, err := decodeChange(w.origins[source][key].Change)
 		if err != nil {
@@ -189,11 +182,35 @@ func (w *world) apply(t complainer, source string, verdicts []*Verdict) {
 	w.check(t)
 }
 
+// do writes a deed as the reconciler does.
+func (w *world) do(t complainer, d *Deed) {
+	t.Helper()
+	for _, c := range d.Releases {
+		if w.held[c] != d.User.ID {
+			t.Errorf("%s releases %v, which %q holds", d.User.ID, c, w.held[c])
+		}
+		delete(w.held, c)
+	}
+	for _, c := range d.Claims {
+		if holder := w.held[c]; holder != "" {
+			t.Errorf("%s claims %v, which %s holds", d.User.ID, c, holder)
+		}
+		w.held[c] = d.User.ID
+	}
+	if d.User != nil {
+		w.users[d.User.ID] = d.User
+	}
+	for _, e := range d.Entries {
+		w.put(e.Source, e.Origin)
+	}
+	w.check(t)
+}
+
 func (w *world) put(source string, o *store.Origin) {
 	if w.origins[source] == nil {
 		w.origins[source] = map[store.Key]*store.Origin{}
 	}
-	w.origins[source][store.KeyOf(o.Key)] = o
+	w.origins[source][o.Hash()] = o
 }
 
 // check verifies what the store verifies of itself.

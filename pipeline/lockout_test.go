@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// M4: a lock ends 15 minutes after the fifth wrong PIN; wrong PINs that are older do not count; many callers do not fill
+// the memory.
+func TestLockout(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	var l lockout
+	for range 4 {
+		l.fail("a", now)
+	}
+	now = now.Add(10 * time.Minute)
+	if until := l.until("a", now); !until.IsZero() {
+		t.Errorf("locked after four: %s", until)
+	}
+	l.fail("a", now)
+	if until := l.until("a", now); !until.Equal(now.Add(15 * time.Minute)) {
+		t.Errorf("locked until %s", until)
+	}
+	if until := l.until("a", now.Add(15*time.Minute)); !until.IsZero() {
+		t.Errorf("still locked: %s", until)
+	}
+	for n := range 3 * maxLockouts {
+		l.fail(fmt.Sprint(n), now)
+	}
+	if len(l.failures) > maxLockouts {
+		t.Errorf("%d callers are remembered", len(l.failures))
+	}
+}
