@@ -58,6 +58,9 @@ type Env struct {
 	// each of them (see the package comment), as far as the source knows such an attribute.
 	Attributes []string
 	Log        zerolog.Logger
+	// Waiting is told when the source asks for patience, and for how long; what it returns is called when the wait is over. nil
+	// when nobody wants to know.
+	Waiting func(time.Duration) (over func())
 }
 
 // Kind says what an entry is.

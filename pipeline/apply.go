@@ -227,7 +227,7 @@ func (a *applier) conclude(tx *store.Tx) error {
 	}
 	source.Applied, source.Checkpoint = a.run.Number, a.run.Next
 	source.Config, source.Scope, source.Server = a.run.Config, a.run.Scope, a.run.Server
-	if a.run.Kind == "full" {
+	if a.run.Whole {
 		source.Reconciled = a.message.time
 	}
 	if err := tx.PutSource(source); err != nil {

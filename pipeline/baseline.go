@@ -16,6 +16,8 @@ type baseline struct {
 	source  store.Source
 	entries []store.BaselineEntry // sorted by key
 	seen    []uint64              // a bit per entry
+	// fresh are the entries that the run told of and nobody knew.
+	fresh map[store.Key]store.Digest
 }
 
 // errMovedOn means that a run was applied while the pages of the baseline were fetched.
@@ -53,18 +55,47 @@ func fetchBaselineOnce(ctx context.Context, c *Client, source string) (*baseline
 		}
 		b.entries = append(b.entries, page...)
 	}
-	b.seen = make([]uint64, len(b.entries)/64+1)
+	b.seen, b.fresh = make([]uint64, len(b.entries)/64+1), map[store.Key]store.Digest{}
 	return b, nil
 }
 
-// see marks the entry as seen and returns its digest, the zero digest for an unknown one.
-func (b *baseline) see(key store.Key) store.Digest {
-	i := sort.Search(len(b.entries), func(i int) bool { return bytes.Compare(b.entries[i].Key[:], key[:]) >= 0 })
-	if i == len(b.entries) || b.entries[i].Key != key {
+// said is what was known of an entry before it was told of once more.
+type said struct {
+	digest store.Digest
+	// known is false for an entry that was never heard of; first is true when this run tells of it for the first time.
+	known, first bool
+}
+
+// say notes what the run says of an entry and returns what was known before.
+func (b *baseline) say(key store.Key, digest store.Digest) said {
+	i, known := b.find(key)
+	if !known {
+		before, again := b.fresh[key]
+		b.fresh[key] = digest
+		return said{before, again, !again}
+	}
+	e, bit := &b.entries[i], uint64(1)<<(i%64)
+	before := said{e.Digest, true, b.seen[i/64]&bit == 0}
+	b.seen[i/64] |= bit
+	if e.Digest != store.TombstoneDigest() {
+		e.Digest = digest
+	}
+	return before
+}
+
+// sight marks an entry as seen and returns its digest, the zero digest for an unknown one.
+func (b *baseline) sight(key store.Key) store.Digest {
+	i, known := b.find(key)
+	if !known {
 		return store.Digest{}
 	}
 	b.seen[i/64] |= 1 << (i % 64)
 	return b.entries[i].Digest
+}
+
+func (b *baseline) find(key store.Key) (i int, known bool) {
+	i = sort.Search(len(b.entries), func(i int) bool { return bytes.Compare(b.entries[i].Key[:], key[:]) >= 0 })
+	return i, i < len(b.entries) && b.entries[i].Key == key
 }
 
 // unseen calls fn for every entry that was not seen, in the order of keys.

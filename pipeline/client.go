@@ -235,7 +235,7 @@ func (c *Client) RetryDead(ctx context.Context, id uint64, actor string) (source
 	if _, err := call[bool](ctx, c, "entries.forget", forgetRequest{letter.Source, letter.Key, actor}); err != nil {
 		return "", "", err
 	}
-	if job, err = c.Sync(ctx, letter.Source, SyncOptions{Actor: actor}); err != nil {
+	if job, err = c.Sync(ctx, letter.Source, SyncOptions{Full: true, Actor: actor}); err != nil {
 		return "", "", err
 	}
 	return letter.Source, job, stream.DeleteMsg(ctx, id)

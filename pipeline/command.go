@@ -66,7 +66,7 @@ func (r *reconciler) approve(ctx context.Context, m logMessage, c command) error
 	approved := run.Plan
 	fresh := emptyCounters(run)
 	p := &planner{reconciler: r, message: m, run: fresh, source: state,
-		finished: &finished{Run: run.Number, From: run.From, Changes: run.Records, Read: fresh.Read, Whole: run.Kind == "full", Scope: run.Scope}}
+		finished: &finished{Run: run.Number, From: run.From, Changes: run.Records, Read: fresh.Read, Whole: run.Whole, Scope: run.Scope}}
 	o, err := p.plan(ctx)
 	switch {
 	case err != nil:

@@ -72,8 +72,12 @@ type Source struct {
 	// Schedule is a cron expression of five fields, empty for runs by hand only.
 	Schedule string
 	Reader   connectors.Config
-	Mapping  mapping.Config
-	Options  policy.Options
+	// ReconcileEvery is how often a whole run is due beside incremental ones, 24 h when zero.
+	ReconcileEvery time.Duration
+	// Live keeps a session open in which the source pushes its changes, where its connector can.
+	Live    bool
+	Mapping mapping.Config
+	Options policy.Options
 }
 
 // Rules is what decides for a source: an input of the log like any other, published once under its hash.

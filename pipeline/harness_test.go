@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,7 @@ type company struct {
 	node   *pipeline.Node
 	client *pipeline.Client
 	alive  context.Context // done with the reason when a stage fails
+	logged io.Writer       // where everything is logged, nil for the test's own log and what is worth a warning
 }
 
 // newCompany prepares a pipeline with a source named "people" that reads the given configuration.
@@ -61,6 +63,9 @@ func rosterOptions(source string) policy.Options {
 func (c *company) start() *company {
 	c.t.Helper()
 	log := zerolog.New(zerolog.NewTestWriter(c.t)).Level(zerolog.WarnLevel)
+	if c.logged != nil {
+		log = zerolog.New(c.logged)
+	}
 	node, err := pipeline.Start(context.Background(), c.config, log)
 	if err != nil {
 		c.t.Fatal(err)

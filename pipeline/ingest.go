@@ -27,9 +27,13 @@ type ingest struct {
 	config string
 	run    uint64
 	log    zerolog.Logger
+	// state is what had been applied of the source when the run began, since where it begins to read, nil for a full run.
+	state store.Source
+	since connectors.Checkpoint
 
-	baseline *baseline
-	secrets  map[string]bool
+	baseline  *baseline
+	increment *increment
+	secrets   map[string]bool
 	// tombstone is the digest of entries whose user was made anonymous: their records do not travel (U22).
 	tombstone store.Digest
 	batches   chan []events.Message
@@ -56,18 +60,20 @@ var errEntryMoved = errors.New("an entry moved while the source was read")
 
 // do reads the source and returns what "finished" says. Every error ends the attempt: nothing comes of it.
 func (in *ingest) do(ctx context.Context) (*finished, error) {
-	var err error
-	if in.baseline, err = fetchBaseline(ctx, in.client, in.source.Name); err != nil {
-		return nil, fmt.Errorf("fetch the baseline: %w", err)
+	if err := in.compare(ctx); err != nil {
+		return nil, err
 	}
 	in.tombstone = store.TombstoneDigest()
 	in.secrets = map[string]bool{}
 	for _, name := range in.rules.mapping.Secrets() {
 		in.secrets[strings.ToLower(name)] = true
 	}
-	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log})
+	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log, Waiting: in.report.waiting})
 	if err != nil {
 		return nil, err
+	}
+	if in.since != nil {
+		in.increment = newIncrement(in, reader)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -79,7 +85,19 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	if err := in.awaitMapped(ctx, counted); err != nil {
 		return nil, err
 	}
-	return in.finished(outcome), nil
+	return in.finished(outcome, reader), nil
+}
+
+// compare learns what a full run is compared with.
+func (in *ingest) compare(ctx context.Context) (err error) {
+	if in.since != nil {
+		return nil
+	}
+	if in.baseline, err = fetchBaseline(ctx, in.client, in.source.Name); err != nil {
+		return fmt.Errorf("fetch the baseline: %w", err)
+	}
+	in.state = in.baseline.source
+	return nil
 }
 
 // pump reads and publishes side by side.
@@ -99,17 +117,25 @@ func (in *ingest) pump(ctx context.Context, reader connectors.Connector) (outcom
 // readAll makes the pass and, after its proven end, calls the roll of those who were not seen.
 func (in *ingest) readAll(ctx context.Context, reader connectors.Connector) (connectors.Outcome, error) {
 	in.report.stage("reading")
-	outcome, err := reader.Read(ctx, nil, func(r connectors.Record) error { return in.emit(ctx, &r) })
+	outcome, err := reader.Read(ctx, in.since, func(r connectors.Record) error { return in.emit(ctx, &r) })
 	if err != nil {
 		return outcome, err
 	}
 	if ctx.Err() != nil {
 		return outcome, context.Cause(ctx)
 	}
-	if !outcome.Whole {
-		return outcome, fmt.Errorf("%w: the connector saw no end marker", connectors.ErrIncomplete)
+	if in.increment != nil {
+		if err := in.increment.end(ctx, outcome.Whole); err != nil {
+			return outcome, err
+		}
 	}
-	if err := in.callAbsent(ctx, reader, outcome); err != nil {
+	switch {
+	case outcome.Whole:
+		err = in.callAbsent(ctx, reader, outcome)
+	case in.since == nil:
+		err = fmt.Errorf("%w: the connector saw no end marker", connectors.ErrIncomplete)
+	}
+	if err != nil {
 		return outcome, err
 	}
 	return outcome, in.flush(ctx)
@@ -117,17 +143,51 @@ func (in *ingest) readAll(ctx context.Context, reader connectors.Connector) (con
 
 // emit takes one record over: what the store has already is only counted.
 func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
-	in.read++
-	in.report.read.Store(int64(in.read))
 	in.dropSecrets(r)
+	switch {
+	case in.increment != nil:
+		return in.increment.take(ctx, r)
+	case r.Deleted:
+		return in.emitDeleted(ctx, r)
+	case r.Partial:
+		return fmt.Errorf("%s: a partial record in a whole read", r.Name)
+	}
 	data, err := canonical(r)
 	if err != nil {
 		return err
 	}
 	key, digest := store.KeyOf(r.Key), store.DigestOf(in.config, data)
-	if known := in.baseline.see(key); known == digest || known == in.tombstone {
+	before := in.baseline.say(key, digest)
+	if before.first || before.digest == absence(in.config) {
+		in.count(1)
+	}
+	if before.digest == digest || before.digest == in.tombstone {
 		return nil
 	}
+	return in.publishRecord(ctx, r, digest, data)
+}
+
+// emitDeleted takes over that an entry is gone although the same read told of it, or would have: the last word counts.
+func (in *ingest) emitDeleted(ctx context.Context, r *connectors.Record) error {
+	gone := absence(in.config)
+	before := in.baseline.say(store.KeyOf(r.Key), gone)
+	if !before.first && before.digest != gone {
+		in.count(-1)
+	}
+	if !before.known || before.digest == gone || before.digest == in.tombstone {
+		return nil
+	}
+	return in.publishAbsent(ctx, r.Key, r.Kind, r.Name)
+}
+
+// count counts an entry that was seen.
+func (in *ingest) count(n int) {
+	in.read += n
+	in.report.read.Store(int64(in.read))
+}
+
+// publishRecord puts a whole record on its way.
+func (in *ingest) publishRecord(ctx context.Context, r *connectors.Record, digest store.Digest, data []byte) (err error) {
 	raw := rawRecord{Digest: digest, Entry: r.Name, Record: data}
 	if limit := int(in.bus.Conn.MaxPayload()) - 4096; len(data) > limit {
 		raw.Record, err = canonical(&connectors.Record{Key: r.Key, Kind: r.Kind,
@@ -136,7 +196,16 @@ func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
 			return err
 		}
 	}
-	return in.add(ctx, key, &raw)
+	return in.add(ctx, store.KeyOf(r.Key), &raw)
+}
+
+// publishAbsent puts on its way that an entry is gone.
+func (in *ingest) publishAbsent(ctx context.Context, key string, kind connectors.Kind, name string) error {
+	record, err := canonical(&connectors.Record{Key: key, Kind: kind, Deleted: true})
+	if err != nil {
+		return err
+	}
+	return in.add(ctx, store.KeyOf(key), &rawRecord{Digest: absence(in.config), Absent: true, Entry: name, Record: record})
 }
 
 // dropSecrets takes the attributes that the mapping uses for PINs out of the record, before anything of it travels.
@@ -174,7 +243,7 @@ func (in *ingest) callAbsent(ctx context.Context, reader connectors.Connector, o
 	const chunk = 500
 	for len(keys) > 0 {
 		n := min(chunk, len(keys))
-		if err := in.callChunk(ctx, reader, keys[:n], gone); err != nil {
+		if err := in.callChunk(ctx, reader, keys[:n]); err != nil {
 			return err
 		}
 		keys = keys[n:]
@@ -182,7 +251,7 @@ func (in *ingest) callAbsent(ctx context.Context, reader connectors.Connector, o
 	return nil
 }
 
-func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, keys []store.Key, gone store.Digest) error {
+func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, keys []store.Key) error {
 	entries, err := in.client.entries(ctx, in.source.Name, keys)
 	if err != nil {
 		return err
@@ -200,11 +269,7 @@ func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, ke
 		if there || !answered {
 			return fmt.Errorf("%w: %s was not read, but it is there", errEntryMoved, e.Entry)
 		}
-		record, err := canonical(&connectors.Record{Key: e.Key, Kind: connectors.User, Deleted: true})
-		if err != nil {
-			return err
-		}
-		if err := in.add(ctx, store.KeyOf(e.Key), &rawRecord{Digest: gone, Absent: true, Entry: e.Entry, Record: record}); err != nil {
+		if err := in.publishAbsent(ctx, e.Key, e.kind(), e.Entry); err != nil {
 			return err
 		}
 	}
@@ -303,9 +368,13 @@ func (in *ingest) warn(text string) {
 	}
 }
 
-func (in *ingest) finished(o connectors.Outcome) *finished {
+func (in *ingest) finished(o connectors.Outcome, reader connectors.Connector) *finished {
+	if in.deferred > 0 { // an incremental run would not see those who wait
+		o.Next = nil
+	}
 	return &finished{
-		Run: in.run, From: in.baseline.source.Applied, Changes: int(in.number), Read: in.read, Whole: o.Whole, Deferred: in.deferred,
+		Since: tellOf(reader, in.since), Until: tellOf(reader, o.Next),
+		Run: in.run, From: in.state.Applied, Changes: int(in.number), Read: in.read, Whole: o.Whole, Deferred: in.deferred,
 		Next: o.Next, Scope: in.rules.ScopeHash(), Server: o.Server, Evidence: o.Evidence, Pages: o.Pages, Bytes: o.Bytes,
 		Wire: o.Wire.Seconds(), Warnings: append(o.Warnings, in.warnings...),
 	}

@@ -69,8 +69,11 @@ type finished struct {
 	Read    int  `json:"read"`
 	Whole   bool `json:"whole"`
 	// Deferred is how many absences wait for a second run on this server.
-	Deferred int      `json:"deferred,omitempty"`
-	Next     []byte   `json:"next,omitempty"`
+	Deferred int    `json:"deferred,omitempty"`
+	Next     []byte `json:"next,omitempty"`
+	// Since and Until are the checkpoints before and behind the run in words.
+	Since    string   `json:"since,omitempty"`
+	Until    string   `json:"until,omitempty"`
 	Scope    string   `json:"scope"`
 	Server   string   `json:"server"`
 	Evidence string   `json:"evidence"`

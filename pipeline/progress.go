@@ -13,7 +13,7 @@ import (
 type Progress struct {
 	Source    string  `json:"source"`
 	Run       uint64  `json:"run"`
-	Stage     string  `json:"stage"` // reading, mapping, planning, applying
+	Stage     string  `json:"stage"` // reading, waiting (for the source), mapping, planning, applying
 	Read      int     `json:"read"`
 	Published int     `json:"published"`
 	Mapped    int     `json:"mapped"`
@@ -40,6 +40,13 @@ func newReporter(bus *events.Bus, source string, run uint64) *reporter {
 }
 
 func (r *reporter) stage(name string) { r.name.Store(name) }
+
+// waiting tells that the source asked for patience, until it is over.
+func (r *reporter) waiting(time.Duration) (over func()) {
+	before := r.name.Swap("waiting")
+	r.tell()
+	return func() { r.name.Store(before) }
+}
 
 // loop tells the progress until ctx is done.
 func (r *reporter) loop(ctx context.Context) {

@@ -179,8 +179,22 @@ func (s *service) baseline(r micro.Request) {
 	_ = r.Respond(encodeBaselinePage(source.Applied, page, more))
 }
 
-// entry names an entry that the store knows.
-type entry struct{ Key, Entry string }
+// entry is an entry that the store knows.
+type entry struct {
+	// Hash is the key's, as it was asked for.
+	Hash, Key, Entry string
+	Group            bool `json:",omitempty"`
+	// Digest is of the record last applied, and Sequence its place in RAW.
+	Digest   store.Digest
+	Sequence uint64
+}
+
+func (e *entry) kind() connectors.Kind {
+	if e.Group {
+		return connectors.Group
+	}
+	return connectors.User
+}
 
 func (s *service) entries(_ context.Context, q entriesRequest) (found []entry, err error) {
 	err = s.db.View(func(tx *store.Tx) error {
@@ -194,7 +208,7 @@ func (s *service) entries(_ context.Context, q entriesRequest) (found []entry, e
 				return err
 			}
 			if origin != nil {
-				found = append(found, entry{origin.Key, origin.Entry})
+				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence})
 			}
 		}
 		return nil

@@ -129,17 +129,18 @@ func (w *worker) attempts(ctx context.Context, job Job) error {
 		if err != nil || !again {
 			return err
 		}
+		job.Full = true
 	}
 }
 
-// attempt makes one attempt and waits for its result. again is true when the source moved under the read and
-// another attempt may see it whole.
+// attempt makes one attempt and waits for its result. again is true when the source moved under the read, or could not
+// say what changed, and another attempt may see it whole.
 func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool, err error) {
-	source, run, hash, err := w.begin(ctx, job)
+	in, err := w.begin(ctx, job)
 	if err != nil {
 		return false, err
 	}
-	log := w.log.With().Str("source", job.Source).Uint64("run", run).Logger()
+	run, log := in.run, in.log
 	result, err := w.client.watchRun(job.Source, run)
 	if err != nil {
 		return false, err
@@ -155,11 +156,11 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 			stopReading(fmt.Errorf("run is %s: %s", r.State, r.Reason))
 		}
 	}()
-	done, err := w.read(reading, source, job, run, hash, log)
+	done, err := w.read(reading, in)
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
-	case errors.Is(err, errEntryMoved) && attempt < maxAttempts:
+	case in.maySucceed(err) && attempt < maxAttempts:
 		log.Info().Err(err).Msg("reading again")
 		return true, w.abort(ctx, job.Source, run, err, true, result)
 	case err != nil:
@@ -174,30 +175,32 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 
 // begin publishes the source's rules and opens the run. The sequence of "started" is the run's number, so that no two
 // attempts ever share one.
-func (w *worker) begin(ctx context.Context, job Job) (*Source, uint64, string, error) {
+func (w *worker) begin(ctx context.Context, job Job) (*ingest, error) {
 	source, err := w.config.source(job.Source)
-	if err != nil {
-		return nil, 0, "", err
-	}
-	hash, err := w.rules.publish(ctx, w.config.rules(source))
-	if err != nil {
-		return nil, 0, "", err
-	}
-	run, err := appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
-		started{Job: job, Kind: "full", Config: hash, Worker: w.name})
-	return source, run, hash, err
-}
-
-func (w *worker) read(ctx context.Context, source *Source, job Job, run uint64, hash string, log zerolog.Logger) (*finished, error) {
-	rules, err := w.rules.load(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	report := newReporter(w.bus, source.Name, run)
+	in := &ingest{bus: w.bus, client: w.client, source: source, job: job}
+	if in.config, err = w.rules.publish(ctx, w.config.rules(source)); err != nil {
+		return nil, err
+	}
+	if in.rules, err = w.rules.load(ctx, in.config); err != nil {
+		return nil, err
+	}
+	if err := in.choose(ctx); err != nil {
+		return nil, err
+	}
+	in.run, err = appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
+		started{Job: job, Kind: in.kind(), Config: in.config, Worker: w.name})
+	in.log = w.log.With().Str("source", job.Source).Uint64("run", in.run).Logger()
+	return in, err
+}
+
+func (w *worker) read(ctx context.Context, in *ingest) (*finished, error) {
+	in.report = newReporter(w.bus, in.source.Name, in.run)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go report.loop(ctx)
-	in := &ingest{bus: w.bus, client: w.client, source: source, rules: rules, job: job, config: hash, run: run, log: log, report: report}
+	go in.report.loop(ctx)
 	return in.do(ctx)
 }
 

@@ -64,6 +64,11 @@ type Run struct {
 	RequireApproval bool   `json:"-" cbor:"37,keyasint,omitempty"`
 	// Again is true for a failed attempt after which another one of the same job follows by itself.
 	Again bool `json:"again,omitempty" cbor:"38,keyasint,omitempty"`
+	// Whole is true for a run that read its whole source, whatever it was meant to be.
+	Whole bool `json:"whole,omitempty" cbor:"50,keyasint,omitempty"`
+	// Since and Until say in words which checkpoint the run began at and which one it ended with.
+	Since string `json:"since,omitempty" cbor:"51,keyasint,omitempty"`
+	Until string `json:"until,omitempty" cbor:"52,keyasint,omitempty"`
 }
 
 // Source is what has been applied of a source.

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -109,6 +110,12 @@ func (c Config) Open(env connectors.Env) (connectors.Connector, error) {
 	client, err := newClient(credential, transport, where, env.Log)
 	if err != nil {
 		return nil, err
+	}
+	if env.Waiting != nil {
+		client.wait = func(ctx context.Context, d time.Duration) error {
+			defer env.Waiting(d)()
+			return sleep(ctx, d)
+		}
 	}
 	w := newWanted(env.Attributes)
 	w.groups = w.groups || c.Select.Later && len(c.Select.Groups) > 0

@@ -3,6 +3,7 @@ package config
 import (
 	"rollcall/connectors"
 	"rollcall/connectors/csv"
+	"rollcall/connectors/entra"
 	"rollcall/connectors/ldap"
 )
 
@@ -10,5 +11,5 @@ import (
 var kinds = map[string]func() connectors.Config{
 	"csv":   func() connectors.Config { return &csv.Config{} },
 	"ldap":  func() connectors.Config { return &ldap.Config{} },
-	"entra": func() connectors.Config { return &unread{} },
+	"entra": func() connectors.Config { return &entra.Config{} },
 }

@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/robfig/cron/v3"
 
 	"rollcall/connectors"
+	"rollcall/connectors/entra"
+	"rollcall/connectors/ldap"
 	"rollcall/pipeline"
 	"rollcall/pipeline/mapping"
 	"rollcall/pipeline/policy"
@@ -285,8 +288,20 @@ func (f *file) servers() []string {
 
 // compose makes of the source what the pipeline runs.
 func (s *source) compose(f *file) pipeline.Source {
-	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Formerly: s.Formerly, Schedule: s.Schedule, Reader: s.reader,
+	every, live := s.rhythm()
+	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Formerly: s.Formerly, Schedule: s.Schedule, Reader: s.reader, ReconcileEvery: every, Live: live,
 		Mapping: s.mapping(f), Options: s.policy(f)}
+}
+
+// rhythm says how often an incremental source is read whole, and whether it stays connected.
+func (s *source) rhythm() (every time.Duration, live bool) {
+	switch r := s.reader.(type) {
+	case *entra.Config:
+		return r.ReconcileEvery, false
+	case *ldap.Config:
+		return r.ReconcileEvery, r.Live
+	}
+	return 0, false
 }
 
 func (s *source) mapping(f *file) mapping.Config {
