@@ -143,7 +143,8 @@ func (r *reporting) cells(u *store.User) []string {
 	return cells
 }
 
-// reportOn calls rows for every user that is wanted, as they come: a report of any size is streamed, save for tables.
+// reportOn calls rows for every user that is wanted, as they come: a report of any size is streamed, save for tables, which
+// are in order.
 func (a *app) reportOn(cmd *cobra.Command, r *reporting, head []string, rows func(u *store.User, row func(...string) error) error) error {
 	if err := r.prepare(); err != nil {
 		return err
@@ -152,6 +153,7 @@ func (a *app) reportOn(cmd *cobra.Command, r *reporting, head []string, rows fun
 	if err != nil {
 		return err
 	}
+	sheet.sorted = true
 	return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 		err := client.Users(ctx, r.query, func(u store.User) error {
 			if !r.wants(&u) {
@@ -336,8 +338,11 @@ func said(v any) string {
 type sheet struct {
 	out   io.Writer
 	head  []string
-	table *table
 	csv   *csv.Writer
+	// A table waits for its last row; sorted puts its rows in order.
+	table  *table
+	rows   [][]string
+	sorted bool
 }
 
 func newSheet(out io.Writer, format string, head []string) (*sheet, error) {
@@ -362,7 +367,7 @@ func newSheet(out io.Writer, format string, head []string) (*sheet, error) {
 func (s *sheet) row(cells ...string) error {
 	switch {
 	case s.table != nil:
-		s.table.row(cells...)
+		s.rows = append(s.rows, cells)
 		return nil
 	case s.csv != nil:
 		return s.csv.Write(cells)
@@ -391,6 +396,12 @@ func (s *sheet) object(cells []string) error {
 func (s *sheet) end() error {
 	switch {
 	case s.table != nil:
+		if s.sorted {
+			slices.SortFunc(s.rows, slices.Compare)
+		}
+		for _, cells := range s.rows {
+			s.table.row(cells...)
+		}
 		return s.table.end()
 	case s.csv != nil:
 		s.csv.Flush()

@@ -307,7 +307,7 @@ sources:
 			t.Errorf("no note %q in\n%s", want, got)
 		}
 	}
-	if strings.Contains(got, "department") || strings.Contains(got, "sources.c") || len(c.Notes) != 4 {
+	if strings.Contains(got, "department") || strings.Contains(got, "sources.c") || len(c.Notes) != 3 {
 		t.Errorf("too much:\n%s", got)
 	}
 }

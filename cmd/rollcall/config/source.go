@@ -178,6 +178,7 @@ func (s *source) check(d *decoder, f *file) {
 	s.checkSchedule(d, path)
 	s.checkServer(d, path, f)
 	s.checkFormerly(d, path, f)
+	s.checkGroups(d, path)
 	s.checkReader(d, path)
 	s.checkMapping(d, path, f)
 }
@@ -317,6 +318,7 @@ func (s *source) mapping(f *file) mapping.Config {
 		AppendDomain: s.Options.AppendDomainToUserName, Lowercase: s.Options.UserNameLowercase,
 		GroupsUnder: s.Groups.Under, IgnoreGroups: s.Groups.Ignore, IgnoreGroupsContaining: s.Groups.IgnoreContaining,
 		StorageTargets: f.StorageTargets, Where: s.Select.Where,
+		SelectGroups: s.selectedGroups(), EntryNames: s.entryNames(),
 	}
 	for property, r := range s.rules() {
 		c.Properties[property] = r.Rule
@@ -340,6 +342,7 @@ func (s *source) policy(f *file) policy.Options {
 		TrustSourceColumn: s.Options.TrustSourceColumn, UseAuthenticationServer: string(s.Options.UseAuthenticationServer),
 		AuthenticationServers: f.servers(), DisabledAccounts: s.Select.DisabledAccounts,
 		Merge: map[string]string{}, Precedence: f.Precedence,
+		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.selectedGroups()) > 0, SelectNested: s.Select.Nested,
 		KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
 		Guard: s.Guard, EventCards: f.Events.Cards,
 	}
