@@ -195,6 +195,11 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 			return err
 		}
 	}
+	if len(v.Renamed) == 2 {
+		if err := tx.RenameGroup(v.Renamed[0], v.Renamed[1]); err != nil {
+			return err
+		}
+	}
 	if v.DropOrigin {
 		return tx.DeleteOrigin(a.run.Source, store.KeyOf(v.Key))
 	}
@@ -205,10 +210,7 @@ func (a *applier) write(tx *store.Tx, v *policy.Verdict) error {
 }
 
 func (a *applier) writeUser(tx *store.Tx, v *policy.Verdict) error {
-	if v.Event == "" { // links only: nothing that anybody is told
-		return tx.PutUser(v.User)
-	}
-	return putRevision(tx, a.message, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
+	return putUser(tx, a.message, v, cause{Source: a.run.Source, Run: a.run.Number, Key: v.Key}, a.cards)
 }
 
 // conclude writes what the run leaves behind: the source's checkpoint, the run's result, the log's position.

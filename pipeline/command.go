@@ -26,6 +26,10 @@ func (r *reconciler) command(ctx context.Context, kind string, m logMessage) err
 		return r.cancel(m, c)
 	case commandForget:
 		return r.forget(m, c)
+	case commandRenameSource:
+		return r.rename(ctx, m)
+	case commandRetireSource:
+		return r.retire(ctx, m)
 	case commandSetUser, commandDeactivateUser, commandReactivateUser, commandAnonymizeUser, commandAddCard, commandRemoveCard:
 		return r.manual(ctx, m, kind)
 	}

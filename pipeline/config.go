@@ -67,6 +67,8 @@ type NATS struct {
 type Source struct {
 	Name    string
 	Enabled bool
+	// Formerly are names that the source had before: what is known under them becomes its own (S6).
+	Formerly []string
 	// Schedule is a cron expression of five fields, empty for runs by hand only.
 	Schedule string
 	Reader   connectors.Config

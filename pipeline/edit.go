@@ -144,19 +144,21 @@ func (s *service) command(ctx context.Context, kind, id string, body any) (a Ans
 	if a.Action == string(policy.Conflict) || a.Action == string(policy.Reject) {
 		return a, connectors.Hint(fmt.Errorf("%w: %s", ErrRefused, a.Text), a.Try)
 	}
-	return a, s.awaitRelayed(ctx, a.Revision)
+	return a, s.awaitRelayed(ctx)
 }
 
-// awaitRelayed waits until a revision is in the stream of events, but not for a stream that does not take it: it gets
+// awaitRelayed waits until all revisions are in the stream of events, but not for a stream that does not take them: they get
 // there sooner or later.
-func (s *service) awaitRelayed(ctx context.Context, revision uint64) error {
+func (s *service) awaitRelayed(ctx context.Context) error {
 	for range 400 {
-		var relayed uint64
-		if err := s.db.View(func(tx *store.Tx) error { relayed = tx.RelayPosition().Revision; return nil }); err != nil {
-			return err
-		}
-		if relayed >= revision {
+		behind := false
+		err := s.db.View(func(tx *store.Tx) error {
+			head, _ := tx.Head()
+			behind = tx.RelayPosition().Revision < head
 			return nil
+		})
+		if err != nil || !behind {
+			return err
 		}
 		select {
 		case <-ctx.Done():

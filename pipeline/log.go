@@ -25,6 +25,12 @@ const (
 	commandForget  = "forget"
 )
 
+// The commands in LOG that concern a source as such.
+const (
+	commandRetireSource = "retire-source"
+	commandRenameSource = "rename-source"
+)
+
 // The commands in LOG that concern one user: what [manual] says.
 const (
 	commandSetUser        = "set-user"
@@ -93,6 +99,13 @@ type command struct {
 	Plan   string `json:"plan,omitempty"`
 	Key    string `json:"key,omitempty"`
 	Actor  string `json:"actor,omitempty"`
+}
+
+// renaming is the command that gives a source another name, with all that is known of it (S6).
+type renaming struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Actor string `json:"actor,omitempty"`
 }
 
 // manual is what a person wants done to one user. Whatever of the configuration decides about it stands in it.

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"rollcall/pipeline/policy"
@@ -32,6 +31,7 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 	if err := m.decode(&c); err != nil {
 		return err
 	}
+	m.cause = cause{Actor: c.Actor, Reason: c.Reason}
 	var err error
 	if kind == commandAnonymizeUser {
 		err = r.anonymize(ctx, m, &c)
@@ -52,7 +52,7 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 
 // decideManual asks policy what comes of a command.
 func decideManual(tx *store.Tx, m logMessage, kind string, c *manual) (*policy.Deed, error) {
-	hand := policy.Hand{View: viewOf(tx), Time: m.time, Administrators: tx.CountAdministrators()}
+	hand := handOf(tx, m)
 	switch kind {
 	case commandSetUser:
 		return hand.Set(c.User, c.Set)
@@ -70,29 +70,47 @@ func decideManual(tx *store.Tx, m logMessage, kind string, c *manual) (*policy.D
 	return nil, fmt.Errorf("command %q concerns no user", kind)
 }
 
-// carryOut writes a deed: the user, his revision, the origins that wait from now on, and the answer.
+// handOf is policy's hand on the store as a transaction shows it.
+func handOf(tx *store.Tx, m logMessage) policy.Hand {
+	return policy.Hand{View: viewOf(tx), Time: m.time, Administrators: tx.CountAdministrators()}
+}
+
+// carryOut writes a deed and the answer.
 func carryOut(tx *store.Tx, m logMessage, c *manual, deed *policy.Deed) error {
 	answer := answerOf(m, c, deed)
+	if err := putDeed(tx, m, deed, m.cause, store.ParseCardMode(c.EventCards)); err != nil {
+		return err
+	}
+	if deed.User != nil {
+		answer.Revision = deed.User.Revision
+	}
+	return putAnswer(tx, answer)
+}
+
+// putDeed writes a deed: the user with his revision, and the origins that wait from now on.
+func putDeed(tx *store.Tx, m logMessage, deed *policy.Deed, because cause, cards store.CardMode) error {
 	if deed.User != nil {
 		if err := tx.ReleaseClaims(deed.User.ID, deed.Releases); err != nil {
 			return err
 		}
-		because := cause{Actor: c.Actor, Reason: c.Reason}
-		if err := putRevision(tx, m, &deed.Verdict, because, store.ParseCardMode(c.EventCards)); err != nil {
+		if err := putUser(tx, m, &deed.Verdict, because, cards); err != nil {
 			return err
 		}
-		answer.Revision = deed.User.Revision
 	}
 	for _, e := range deed.Entries {
 		if err := tx.PutOrigin(e.Source, e.Origin); err != nil {
 			return err
 		}
 	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return err
+	return nil
+}
+
+// putUser writes a user's new state, and the revision that tells of it where there is anything to tell.
+func putUser(tx *store.Tx, m logMessage, v *policy.Verdict, because cause, cards store.CardMode) error {
+	if v.Event == "" { // links only
+		return tx.PutUser(v.User)
 	}
-	return tx.PutAnswer(m.sequence, body)
+	return putRevision(tx, m, v, because, cards)
 }
 
 // answerOf says what became of a command, in words.

@@ -181,6 +181,9 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	}
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
 	n.group.Go(func() error { return reconciler.run(ctx) })
+	if err := service.renameSources(ctx); err != nil {
+		return errors.Join(err, stopService())
+	}
 	n.group.Go(func() error { return relay.run(ctx) })
 	n.group.Go(func() error { return schedule.run(ctx) })
 	n.group.Go(func() error { <-ctx.Done(); return stopService() })

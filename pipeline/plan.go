@@ -89,6 +89,11 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.decideAll(ctx, fold, report); err != nil {
 		return planned{}, err
 	}
+	for more := true; more; {
+		if err := p.inUpdate(func() (err error) { more, err = fold.Concerned(planBatch, p.write); return err }); err != nil {
+			return planned{}, err
+		}
+	}
 	if err := p.inUpdate(func() error { return fold.Rest(p.write) }); err != nil {
 		return planned{}, err
 	}
@@ -330,6 +335,8 @@ func (p *planner) view() policy.View {
 		Origin: func(source string, key store.Key) (*store.Origin, error) { return p.tx.Origin(source, key) },
 		User:   func(id string) (*store.User, error) { return p.tx.User(id) },
 		Holder: func(c store.Claim) (string, error) { return p.tx.Holder(c) },
+		Named:  func(source string, name store.Key) ([]store.Key, error) { return p.tx.Named(source, name) },
+		Joined: func(source string, name store.Key) ([]store.Key, error) { return p.tx.Joined(source, name) },
 	}
 }
 

@@ -112,7 +112,7 @@ func plannedRun(tx *store.Tx, q planRequest) (*store.Run, error) {
 
 // planEntry shows a verdict; worth is false for one that only notes something about an entry.
 func planEntry(v *policy.Verdict) (e PlanEntry, worth bool) {
-	if v.User == nil && v.Reason == "" || v.Action == policy.Unchanged && v.Event == "" {
+	if v.User == nil && v.Reason == "" && len(v.Changed) == 0 || v.Action == policy.Unchanged && v.Event == "" {
 		return e, false
 	}
 	e = PlanEntry{Action: string(v.Action), Entry: v.Entry, Reason: v.Reason, Line: policy.Sentence(v)}

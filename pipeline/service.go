@@ -50,6 +50,8 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"runs.list":      answer(ctx, s.runs),
 		"runs.get":       answer(ctx, s.run),
 		"users.list":     answer(ctx, s.users),
+		"sources.plan":   answer(ctx, s.planRetirement),
+		"sources.retire": answer(ctx, s.retire),
 		"users.get":      answer(ctx, s.user),
 		"users.identify": answer(ctx, s.identify),
 		"groups.list":    answer(ctx, s.groups),

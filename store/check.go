@@ -42,6 +42,8 @@ type checker struct {
 	holds       map[string]map[string]int
 	members     map[string]int
 	memberships int
+	// named and joined count the links of the source that is looked at.
+	named, joined int
 }
 
 func (c *checker) check() error {
@@ -226,6 +228,7 @@ func (c *checker) released() {
 func (c *checker) origins() {
 	for _, source := range c.tx.folders(originsBucket) {
 		waiting := 0
+		c.named, c.joined = 0, 0
 		t := c.tx.table(originsBucket, source)
 		c.failed(t.each(nil, func(key, value []byte) error {
 			o, err := decodeOrigin(t, key, value)
@@ -240,6 +243,7 @@ func (c *checker) origins() {
 			return nil
 		}))
 		c.waiting(source, waiting)
+		c.linkCounts(source)
 	}
 	for _, source := range c.tx.folders(waitingBucket) {
 		if c.tx.table(originsBucket, source).bucket == nil {
@@ -261,6 +265,7 @@ func (c *checker) origin(source string, k Key, o *Origin, value []byte) {
 	if !o.Gone {
 		c.count(source, 1, false)
 	}
+	c.links(source, k, o)
 	if o.Holds != "" {
 		c.keep(o.Holds, []string{source})
 	}

@@ -92,3 +92,32 @@ func (c *checker) keep(path string, origins []string) {
 		}
 	}
 }
+
+// links finds an entry's names and members in their indexes.
+func (c *checker) links(source string, k Key, o *Origin) {
+	for _, index := range []struct {
+		bucket string
+		keys   []Key
+		count  *int
+	}{{namedBucket, o.Names, &c.named}, {joinedBucket, o.Members, &c.joined}} {
+		if !ascending(index.keys, compareKeys) {
+			c.violated("origin %s of %s: %s keys are not sorted", k, source, index.bucket)
+		}
+		for _, name := range index.keys {
+			*index.count++
+			if c.tx.table(index.bucket, source).get(linkKey(name, k)) == nil {
+				c.violated("origin %s of %s: not in the index %s", k, source, index.bucket)
+			}
+		}
+	}
+}
+
+func (c *checker) linkCounts(source string) {
+	for bucket, want := range map[string]int{namedBucket: c.named, joinedBucket: c.joined} {
+		n := 0
+		c.failed(c.tx.table(bucket, source).each(nil, func(_, _ []byte) error { n++; return nil }))
+		if n != want {
+			c.violated("source %s: %d entries in the index %s, %d in origins", source, n, bucket, want)
+		}
+	}
+}

@@ -128,6 +128,8 @@ func (m *machine) putOrigin(t *rapid.T) {
 		User:    rapid.SampledFrom(append(slices.Sorted(maps.Keys(m.users)), "")).Draw(t, "user"),
 	}
 	o.Digest = store.DigestOf("config", []byte(o.Entry))
+	o.Names = store.HashNames(rapid.SliceOfN(rapid.SampledFrom(someNames), 0, 2).Draw(t, "names"))
+	o.Members = store.HashNames(rapid.SliceOfN(rapid.SampledFrom(someNames), 0, 3).Draw(t, "members"))
 	m.setOrigin(t, source, o.Key, &o)
 }
 
@@ -265,6 +267,29 @@ func (m *machine) compareOrigins(t *rapid.T, tx *store.Tx) {
 			t.Fatalf("source %s: %+v, %v; want %d entries; %d more waiting", source, s, err, entries, waiting)
 		}
 		m.compareBaseline(t, tx, source)
+		m.compareLinks(t, tx, source)
+	}
+}
+
+func (m *machine) compareLinks(t *rapid.T, tx *store.Tx, source string) {
+	for _, name := range someNames {
+		hash := store.KeyOf(name)
+		named, joined := 0, 0
+		for _, o := range m.origins[source] {
+			if slices.Contains(o.Names, hash) {
+				named++
+			}
+			if slices.Contains(o.Members, hash) {
+				joined++
+			}
+		}
+		isNamed, err := tx.Named(source, hash)
+		must(t, err)
+		hasJoined, err := tx.Joined(source, hash)
+		must(t, err)
+		if len(isNamed) != named || len(hasJoined) != joined {
+			t.Fatalf("%s: %d entries are called so and %d have it as a member; want %d and %d", name, len(isNamed), len(hasJoined), named, joined)
+		}
 	}
 }
 

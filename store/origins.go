@@ -12,6 +12,7 @@ const (
 	flagGone = 1 << iota
 	flagWaiting
 	flagHolds
+	flagLinks
 
 	originHead = 1 + len(Digest{})
 )
@@ -50,7 +51,7 @@ func (tx *Tx) PutOrigin(source string, o *Origin) error {
 	if err := tx.indexOrigin(source, k, origins.get(k[:]), value); err != nil {
 		return err
 	}
-	if err := tx.holdByEntry(source, origins.get(k[:]), o.Holds); err != nil {
+	if err := tx.followEntry(source, k, origins.get(k[:]), o); err != nil {
 		return err
 	}
 	origins.bucket.FillPercent = fillAppended
@@ -63,10 +64,21 @@ func (tx *Tx) DeleteOrigin(source string, k Key) error {
 	if err := tx.indexOrigin(source, k, t.get(k[:]), nil); err != nil {
 		return err
 	}
-	if err := tx.holdByEntry(source, t.get(k[:]), ""); err != nil {
+	if err := tx.followEntry(source, k, t.get(k[:]), &Origin{}); err != nil {
 		return err
 	}
 	return t.delete(k[:])
+}
+
+// followEntry brings groups and links from an origin's old value to the new origin.
+func (tx *Tx) followEntry(source string, k Key, old []byte, o *Origin) error {
+	if len(old) > 0 && old[0]&(flagHolds|flagLinks) == 0 || len(old) == 0 {
+		old = nil
+		if o.Holds == "" && len(o.Names)+len(o.Members) == 0 {
+			return nil
+		}
+	}
+	return errors.Join(tx.holdByEntry(source, old, o.Holds), tx.linkOrigin(source, k, old, o))
 }
 
 // Origins calls fn for every origin of a source whose key is behind after (the zero Key: for all),
@@ -167,6 +179,9 @@ func flagsOf(o *Origin) (flags byte) {
 	}
 	if o.Holds != "" {
 		flags |= flagHolds
+	}
+	if len(o.Names)+len(o.Members) > 0 {
+		flags |= flagLinks
 	}
 	return flags
 }

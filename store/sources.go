@@ -1,5 +1,7 @@
 package store
 
+import "fmt"
+
 // Source returns what has been applied of a source; of one never heard of, only the name.
 func (tx *Tx) Source(name string) (*Source, error) {
 	s := &Source{}
@@ -29,4 +31,16 @@ func (tx *Tx) SourceNames() (names []string) {
 		return nil
 	}))
 	return names
+}
+
+// DeleteSource forgets what has been applied of a source. Its origins must be gone; its runs stay.
+func (tx *Tx) DeleteSource(name string) error {
+	counts, err := tx.tally(name)
+	if err != nil {
+		return err
+	}
+	if counts.All != 0 || counts.Active != 0 {
+		return fmt.Errorf("delete source %s: %d entries and %d active users are left", name, counts.All, counts.Active)
+	}
+	return tx.table(sourcesBucket).delete([]byte(name))
 }

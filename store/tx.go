@@ -34,13 +34,15 @@ const (
 	groupPathsBucket = "group-paths" // path → the group's number
 	groupIDsBucket   = "group-ids"   // id → the group's number
 	membersBucket    = "members"     // group's number, user's number
+	namedBucket      = "named"       // source / hash of a name, entry's key
+	joinedBucket     = "joined"      // source / hash of a member's name, group's key
 	regroupBucket    = "regroup"     // what happened to groups and was not told yet, see regroup.go
 )
 
 var buckets = []string{
 	metaBucket, usersBucket, claimsBucket, blockBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
-	groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, // since format 2
+	groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, namedBucket, joinedBucket, // since format 2
 }
 
 // The store's own names in the bucket meta; those of [Tx.SetMeta] lie behind ownMeta.

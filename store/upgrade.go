@@ -5,7 +5,7 @@ import (
 )
 
 // groupBuckets came with format 2.
-var groupBuckets = []string{groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket}
+var groupBuckets = []string{groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, namedBucket, joinedBucket}
 
 // bucketsOf returns the buckets that a store of a format has.
 func bucketsOf(made int) []string {

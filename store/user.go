@@ -81,6 +81,12 @@ type Origin struct {
 	Tombstone bool `cbor:"12,keyasint,omitempty"`
 	// Holds is the path of the group that a group's entry keeps although nobody may be in it, "" for none.
 	Holds string `cbor:"20,keyasint,omitempty"`
+	// Names are hashes of what groups and other entries call this one, Members those of a group's members; both are sorted
+	// and can be looked for ([Tx.Named], [Tx.Joined]).
+	Names   []Key `cbor:"21,keyasint,omitempty"`
+	Members []Key `cbor:"22,keyasint,omitempty"`
+	// Default is the default group that the entry gave its user, groups that are entries included.
+	Default string `cbor:"23,keyasint,omitempty"`
 }
 
 // Hash returns the hash of the entry's key, under which the origin lies.

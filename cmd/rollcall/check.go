@@ -17,7 +17,7 @@ func (a *app) check() *cobra.Command {
 		Use:   "check [SOURCE]",
 		Short: "Is the configuration right, and does every source answer?",
 		Long: "Check the configuration, then sign in to every enabled source and look whether what is to be read is there.\n" +
-			"Nothing is read or written.",
+			"Users of sources that are no longer configured are named. Nothing is read or written.",
 		Example: `  rollcall check
   rollcall check corp`,
 		Args:              cobra.MaximumNArgs(1),
@@ -33,6 +33,11 @@ func (a *app) check() *cobra.Command {
 			a.say("%s: valid, %s\n", c.Path, count(len(c.Pipeline.Sources), "source", "sources"))
 			for _, note := range c.Notes {
 				a.say("  %s\n", note)
+			}
+			if len(args) == 0 {
+				if err := a.checkOrphans(cmd.Context(), c); err != nil {
+					return err
+				}
 			}
 			return a.checkAll(cmd.Context(), c, first(args))
 		},

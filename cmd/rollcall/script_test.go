@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,8 +41,35 @@ func TestDirectoryScripts(t *testing.T) {
 		return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte(server.SyncPassword+"\n"), 0o600)
 	})
 	p.Cmds["freeze"] = func(*testscript.TestScript, bool, []string) { other.Freeze() }
+	server.Add("ou=staff,"+server.Suffix, map[string][]string{"objectClass": {"organizationalUnit"}})
+	p.Cmds["staff"] = func(ts *testscript.TestScript, _ bool, args []string) { changeStaff(ts, server, args) }
 	p.Cmds["thaw"] = func(*testscript.TestScript, bool, []string) { other.Thaw() }
 	testscript.Run(t, p)
+}
+
+// changeStaff changes entries under ou=staff: staff add alice mail=…, staff set alice mail=…, staff rename alice ally, staff
+// delete alice.
+func changeStaff(ts *testscript.TestScript, server *ldaptest.Server, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: staff add|set|rename|delete UID …")
+	}
+	dn := func(uid string) string { return "uid=" + uid + ",ou=staff," + server.Suffix }
+	switch args[0] {
+	case "add":
+		attributes := map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {args[1]}, "sn": {"Example"}}
+		for _, arg := range args[2:] {
+			name, value, _ := strings.Cut(arg, "=")
+			attributes[name] = []string{value}
+		}
+		server.Add(dn(args[1]), attributes)
+	case "set":
+		name, value, _ := strings.Cut(args[2], "=")
+		server.Replace(dn(args[1]), name, value)
+	case "rename":
+		server.Rename(dn(args[1]), "uid="+args[2], "")
+	case "delete":
+		server.Delete(dn(args[1]))
+	}
 }
 
 // directory is a server with two people.

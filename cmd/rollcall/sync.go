@@ -193,7 +193,7 @@ func worse(a, b int) int {
 
 // changes counts the users that a run changes.
 func changes(run store.Run) int {
-	return run.Created + run.Updated + run.Deactivated + run.Reactivated + run.Merged
+	return run.Created + run.Updated + run.Deactivated + run.Reactivated + run.Merged + max(0, run.Deletions-run.Deactivated)
 }
 
 // summary is a run in a line.
@@ -230,7 +230,8 @@ func beside(run store.Run) string {
 		n    int
 		word string
 	}{{run.Reactivated, "reactivated"}, {run.Merged, "merged"}, {run.Ignored, "ignored"}, {run.Disabled, "disabled"},
-		{run.Conflicts, "in conflict"}, {run.Rejected, "rejected"}} {
+		{run.Conflicts, "in conflict"}, {run.Rejected, "rejected"},
+		{run.Deletions - run.Deactivated, "gone"}} {
 		if c.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", c.n, c.word)
 		}

@@ -32,9 +32,20 @@ type Change struct {
 	List store.Lists[string] `cbor:"13,keyasint"`
 	// SourceLabel is the record's own synchronization source (CSV SYNC_SOURCE), "" for none.
 	SourceLabel string `cbor:"14,keyasint,omitempty"`
-	// Members are the keys or names of a group's members as the directory gives them.
+	// Members are the names of a group's members, as [Change.Names] of theirs say them.
 	Members  []string  `cbor:"15,keyasint,omitempty"`
 	Warnings []Warning `cbor:"16,keyasint,omitempty"`
+	// Names are what groups and other entries may call this one: "dn:…", "uid:…", "key:…", each in one spelling.
+	Names []string `cbor:"17,keyasint,omitempty"`
+	// Of a group's entry, whose path is the one in List: Nested is true when members of members are in it too, KeepEmpty when
+	// it is a group with nobody in it, MakesDefault when it is the default group of its members; Selects when its members
+	// are among the people wanted (E2).
+	Nested       bool `cbor:"18,keyasint,omitempty"`
+	KeepEmpty    bool `cbor:"19,keyasint,omitempty"`
+	MakesDefault bool `cbor:"20,keyasint,omitempty"`
+	Selects      bool `cbor:"21,keyasint,omitempty"`
+	// LaterDefault is true when the default group comes from a rule behind a membership rule that makes one.
+	LaterDefault bool `cbor:"22,keyasint,omitempty"`
 }
 
 // Warning is a value that was not taken over.

@@ -18,6 +18,11 @@ type Config struct {
 	// IgnoreGroups and IgnoreGroupsContaining leave groups out by name and by substring (E3).
 	IgnoreGroups           []string `json:"ignore_groups,omitempty"`
 	IgnoreGroupsContaining []string `json:"ignore_groups_containing,omitempty"`
+	// SelectGroups are the groups whose members are wanted, by name, key or DN; none: everybody (E2).
+	SelectGroups []string `json:"select_groups,omitempty"`
+	// EntryNames has every entry say what groups and other entries call it: "dn" for its DN and uid, "key" for its key, ""
+	// for nothing. A membership rule with base DNs needs "dn".
+	EntryNames string `json:"entry_names,omitempty"`
 	// StorageTargets are the names that user_storage may use as "target:<name>" (U12).
 	StorageTargets []string `json:"storage_targets,omitempty"`
 	// Where are RFC 4515 filters over the record's attributes; a record that one of them does not match

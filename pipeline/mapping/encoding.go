@@ -29,6 +29,12 @@ const (
 	fieldSourceLabel
 	fieldMembers
 	fieldWarnings
+	fieldNames
+	fieldNested
+	fieldKeepEmpty
+	fieldMakesDefault
+	fieldSelects
+	fieldLaterDefault
 )
 
 // EncodeChange returns a change's bytes; equal changes have equal bytes.
@@ -63,6 +69,15 @@ func (c *Change) MarshalCBOR() ([]byte, error) {
 		e.textList(c.Members)
 	}
 	e.warnings(c.Warnings)
+	if len(c.Names) > 0 {
+		e.field(fieldNames)
+		e.textList(c.Names)
+	}
+	e.truthField(fieldNested, c.Nested)
+	e.truthField(fieldKeepEmpty, c.KeepEmpty)
+	e.truthField(fieldMakesDefault, c.MakesDefault)
+	e.truthField(fieldSelects, c.Selects)
+	e.truthField(fieldLaterDefault, c.LaterDefault)
 	e.b[0] = majorMap<<5 | e.fields
 	return e.b, nil
 }
@@ -271,6 +286,18 @@ func (d *decoder) field(c *Change, number uint64) {
 		c.Members = d.textList()
 	case fieldWarnings:
 		c.Warnings = d.warnings()
+	case fieldNames:
+		c.Names = d.textList()
+	case fieldNested:
+		c.Nested = d.truth()
+	case fieldKeepEmpty:
+		c.KeepEmpty = d.truth()
+	case fieldMakesDefault:
+		c.MakesDefault = d.truth()
+	case fieldSelects:
+		c.Selects = d.truth()
+	case fieldLaterDefault:
+		c.LaterDefault = d.truth()
 	default:
 		d.fail(fmt.Sprintf("field %d is not known", number))
 	}

@@ -284,6 +284,17 @@ func sentences(c *mapping.Change) string {
 	for _, member := range c.Members {
 		fmt.Fprintf(&b, "member %s\n", readable(member))
 	}
+	for _, name := range c.Names {
+		fmt.Fprintf(&b, "called %s\n", readable(name))
+	}
+	for _, flag := range []struct {
+		is   bool
+		text string
+	}{{c.Nested, "nested"}, {c.KeepEmpty, "kept when empty"}, {c.MakesDefault, "makes default"}, {c.Selects, "selects"}, {c.LaterDefault, "a later default"}} {
+		if flag.is {
+			fmt.Fprintln(&b, flag.text)
+		}
+	}
 	if c.SourceLabel != "" {
 		fmt.Fprintf(&b, "label %s\n", c.SourceLabel)
 	}

@@ -13,13 +13,15 @@ import (
 // grouping is how records come into groups (section G).
 type grouping struct {
 	rules []groupRule
+	// memberships is how many of the rules stand before the first membership rule that makes a default, -1 without one.
+	memberships int
 	// under is the graft point with a "|" behind it, "" for none (G4).
 	under string
 	// ignored are folded names, ignoredParts folded parts of names.
 	ignored, ignoredParts []string
 }
 
-// groupRule is a compiled [GroupRule] other than membership, which says nothing of single records.
+// groupRule is a compiled [GroupRule] other than membership (see belonging).
 type groupRule struct {
 	by          string
 	template    *template
@@ -34,8 +36,12 @@ const distinguishedName = "dn"
 
 func (g *grouping) compile(c Config, n *names) error {
 	var all []error
+	g.memberships = -1
 	for i, given := range c.Groups {
 		r, err := compileGroupRule(given, n)
+		if given.By == "membership" && given.MakeDefault && g.memberships < 0 {
+			g.memberships = len(g.rules)
+		}
 		if err != nil {
 			all = append(all, prefix(fmt.Sprintf("groups.rules[%d]", i), err))
 		}
@@ -90,8 +96,8 @@ func compileGroupRule(given GroupRule, n *names) (r groupRule, err error) {
 
 // apply adds the groups of all rules to those that the property's own rule gave. The default group is the
 // property's own, else that of the first make_default that yields a group.
-func (g *grouping) apply(v view, partial bool, c *Change) {
-	byRules, said := "", false
+func (g *grouping) apply(v view, partial bool, b *belonging, c *Change) {
+	byRules, said, later := "", false, false
 	for i := range g.rules {
 		r := &g.rules[i]
 		if !r.listed(v) || partial && !g.decided(v) {
@@ -101,16 +107,29 @@ func (g *grouping) apply(v view, partial bool, c *Change) {
 		said = said || r.makeDefault
 		first := g.add(c, r.paths(v, nil))
 		if r.makeDefault && byRules == "" {
-			byRules = first
+			byRules, later = first, g.memberships >= 0 && i >= g.memberships
+		}
+	}
+	if b.memberOf >= 0 && (v[b.memberOf] != nil || !partial) {
+		c.Set = c.Set.With(store.Groups)
+		first := g.add(c, sorted(b.paths(v, true)))
+		g.add(c, b.paths(v, false))
+		if said = said || g.memberships >= 0; first != "" && (byRules == "" || later) {
+			byRules, later = first, false
 		}
 	}
 	g.graft(c)
 	if byRules != "" && c.Text[store.DefaultGroup] == "" {
-		c.Text[store.DefaultGroup] = g.under + byRules
+		c.Text[store.DefaultGroup], c.LaterDefault = g.under+byRules, later
 	}
 	if said {
 		c.Set = c.Set.With(store.DefaultGroup)
 	}
+}
+
+func sorted(paths []string) []string {
+	slices.Sort(paths)
+	return paths
 }
 
 // add takes over paths as groups and returns the first one.
@@ -237,8 +256,10 @@ func appendPath(into []string, levels []component) []string {
 
 // applyGroup takes over a group's name and members. An ignored group is unselected.
 func (m *Mapping) applyGroup(r *connectors.Record, c *Change) error {
-	for _, attribute := range []string{"member", "uniqueMember", "memberUid", "members"} {
-		c.Members = append(c.Members, valuesOf(r, attribute)...)
+	for attribute, kind := range map[string]string{"member": byDN, "uniqueMember": byDN, "memberUid": byUID, "members": byKey} {
+		for _, value := range valuesOf(r, attribute) {
+			c.Members = append(c.Members, refer(kind, value))
+		}
 	}
 	slices.Sort(c.Members)
 	c.Members = slices.Compact(c.Members)
@@ -255,6 +276,7 @@ func (m *Mapping) applyGroup(r *connectors.Record, c *Change) error {
 			} else if name != "" {
 				c.Set, c.Text[store.FullName] = c.Set.With(store.FullName), name
 				c.Unselected = m.groups.ignores(escape(name))
+				m.belongToGroup(r, c)
 				return nil
 			}
 		}

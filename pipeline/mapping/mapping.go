@@ -17,7 +17,9 @@ type Mapping struct {
 	names  names
 	rules  []rule // in the order of the properties
 	groups grouping
-	where  []filter
+	// belonging is what entries say of groups that are entries themselves.
+	belonging belonging
+	where     []filter
 	// whereSlots are the attributes of where.
 	whereSlots []int
 	secrets    []string
@@ -33,6 +35,7 @@ func Compile(c Config) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.belonging.compile(c, &m.names)
 	return m, nil
 }
 
@@ -144,7 +147,8 @@ func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 			m.rules[i].apply(v, &c)
 		}
 	}
-	m.groups.apply(v, r.Partial, &c)
+	m.belonging.name(v, r, &c)
+	m.groups.apply(v, r.Partial, &m.belonging, &c)
 	if err := m.nameUser(v, r, &c); err != nil {
 		return c, err
 	}

@@ -33,7 +33,7 @@ func TestAttributesAndSecrets(t *testing.T) {
 		Groups: []mapping.GroupRule{{By: "template", Value: "%department%"}, {By: "ou", Index: 1}, {By: "membership"}, {By: "attribute", Value: "GROUPS"}},
 		Where:  []string{"(&(title=x)(!(Mail=*)))"},
 	})
-	want := []string{"CN", "GROUPS", "Mail", "company", "department", "dn", "l", "pinA", "pinB", "sAMAccountName", "title", "uid"}
+	want := []string{"CN", "GROUPS", "Mail", "company", "department", "dn", "l", "memberOf", "pinA", "pinB", "sAMAccountName", "title", "uid"}
 	if got := m.Attributes(); !slices.Equal(got, want) {
 		t.Errorf("attributes %q, want %q", got, want)
 	}

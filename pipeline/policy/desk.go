@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
 )
@@ -52,6 +51,9 @@ type entry struct {
 	// waiting is true when a value was not taken over.
 	waiting  bool
 	warnings []mapping.Warning
+	// unselected is true when the entry is in none of the selected groups; defaultGroup is the one that it gives its user.
+	unselected   bool
+	defaultGroup string
 }
 
 // stand is how an entry stands in its directory.
@@ -143,10 +145,14 @@ func (d *desk) load(e *entry) (err error) {
 	if e.origin, err = d.view.Origin(d.options.Source, e.key); err != nil {
 		return err
 	}
-	if e.change.Kind == connectors.Group {
+	if isGroup(e.change, e.origin) {
 		e.stand = group
 		return nil
 	}
+	if e.unselected, err = d.isUnselected(e); err != nil {
+		return err
+	}
+	e.unselected = e.unselected || e.change.Unselected
 	if e.origin != nil && e.origin.User != "" {
 		if e.linked, err = d.view.User(e.origin.User); err != nil {
 			return err
@@ -183,9 +189,9 @@ func (d *desk) place(e *entry) {
 		d.miss(e)
 	case c.Disabled && d.options.DisabledAccounts != "import":
 		e.stand = disabled
-	case c.Unselected && e.linked == nil:
+	case e.unselected && e.linked == nil:
 		e.stand = unselected
-	case c.Unselected:
+	case e.unselected:
 		d.miss(e)
 	case c.Set.Has(store.UserName) || e.linked == nil:
 		if reason := unfitName(c.Text[store.UserName]); reason != "" {
@@ -313,6 +319,7 @@ func (d *desk) gather(u *unit) error {
 		case ref.Source == d.options.Source:
 			u.kept = append(u.kept, p)
 		default:
+			p.withDefault()
 			u.peers = append(u.peers, p)
 		}
 	}
@@ -332,6 +339,15 @@ func (d *desk) peer(ref store.OriginRef) (p peer, err error) {
 	}
 	p.change, err = decodeChange(p.origin.Change)
 	return p, err
+}
+
+// withDefault lets an entry of another source say the default group that it gave, where a group's entry was the reason.
+func (p *peer) withDefault() {
+	if p.change == nil || p.origin.Default == "" {
+		return
+	}
+	p.change.Set = p.change.Set.With(store.DefaultGroup)
+	p.change.Text[store.DefaultGroup] = p.origin.Default
 }
 
 // verdictText is what an origin keeps of a verdict: the action and the reason, if there is one.

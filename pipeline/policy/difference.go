@@ -15,6 +15,7 @@ const (
 	labelChanged  = "synchronization_source" // U14
 	activeChanged = "active"
 	reasonChanged = "inactive_reason" // U18
+	pathChanged   = "path"            // of a group's entry
 )
 
 // sameUser reports whether two states of a user differ in nothing but revision and time.
@@ -31,14 +32,14 @@ func sameUser(a, b *store.User) bool {
 	return true
 }
 
-// silent reports whether two states of a user differ in nothing but what the store remembers of overrides: nobody is
-// told of that.
+// silent reports whether two states of a user differ in nothing but what the store remembers of overrides and of the
+// entries that lead to him: nobody is told of that.
 func silent(old, n *store.User) bool {
 	if old == nil {
 		return false
 	}
 	same := *n
-	same.Overrides = old.Overrides
+	same.Overrides, same.Origins = old.Overrides, old.Origins
 	return sameUser(old, &same)
 }
 

@@ -74,18 +74,32 @@ func (d *desk) logins(u *unit) (logins []saying, err error) {
 		c := e.change
 		switch {
 		case e.stand == present:
-			logins = append(logins, d.serverOf(e, sayingOf(c)))
+			s, err := d.belong(d.serverOf(e, sayingOf(c)), e.names(), c.LaterDefault)
+			if err != nil {
+				return nil, err
+			}
+			e.defaultGroup = s.text[store.DefaultGroup]
+			logins = append(logins, s)
 			continue
 		case (e.stand == pending && !relinked || e.stand == unreadable) && len(e.origin.Change) > 0:
 			if c, err = decodeChange(e.origin.Change); err != nil {
 				return nil, err
 			}
-			logins = append(logins, sayingOf(c))
+			s, err := d.belong(sayingOf(c), e.names(), c.LaterDefault)
+			if err != nil {
+				return nil, err
+			}
+			e.defaultGroup = s.text[store.DefaultGroup]
+			logins = append(logins, s)
 		}
 	}
 	for _, k := range u.kept {
 		if k.alive && !relinked {
-			logins = append(logins, k.saying(u.old))
+			s, err := d.belong(k.saying(u.old), k.origin.Names, k.change != nil && k.change.LaterDefault)
+			if err != nil {
+				return nil, err
+			}
+			logins = append(logins, s)
 		}
 	}
 	slices.SortFunc(logins, func(a, b saying) int { return strings.Compare(a.key, b.key) })

@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -21,6 +23,11 @@ type Fold struct {
 	seen    []sighting
 	aside   []*mapping.Change
 	tally   tally
+	// belonging is nil where no groups are entries, again are the people whom changed groups concern and who are
+	// still to be decided, concerned all of them.
+	belonging *belonging
+	again     []store.Key
+	concerned map[store.Key]bool
 	// one is the desk for entries that have to do with no other.
 	one desk
 }
@@ -40,7 +47,11 @@ const (
 
 // NewFold returns a fold for one run of the source in o.
 func NewFold(o Options, v View, r Run) *Fold {
-	return &Fold{options: o, view: v, run: r, merge: modesOf(o)}
+	f := &Fold{options: o, view: v, run: r, merge: modesOf(o)}
+	if o.Memberships || o.SelectGroups {
+		f.belonging = newBelonging(o.Source, v)
+	}
+	return f
 }
 
 // Note takes a change into account: one of the run, or (with Number 0) what waits from earlier runs or is
@@ -54,6 +65,9 @@ func (f *Fold) Note(c *mapping.Change) error {
 
 // Settle ends the noting: it finds the entries that have to do with each other.
 func (f *Fold) Settle() error {
+	if err := f.callAgain(); err != nil {
+		return fmt.Errorf("find whom groups concern: %w", err)
+	}
 	f.touched.shared(func(a, b uint32) {
 		if f.seen[a].key != f.seen[b].key {
 			f.seen[a].state |= contested
@@ -103,6 +117,9 @@ func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
 // Rest yields the verdicts of the contested entries, and of users who are concerned without an entry of
 // their own in the run (their Key is empty).
 func (f *Fold) Rest(yield func(*Verdict) error) error {
+	if _, err := f.Concerned(math.MaxInt, yield); err != nil {
+		return err
+	}
 	aside := f.aside
 	f.aside = nil
 	if len(aside) == 0 {
@@ -116,7 +133,7 @@ func (f *Fold) Rest(yield func(*Verdict) error) error {
 // counted counts verdicts on their way for the guard.
 func (f *Fold) counted(yield func(*Verdict) error) func(*verdict) error {
 	return func(v *verdict) error {
-		f.tally.add(f.options, v)
+		f.tally.add(f.options, f.belonging, v)
 		return yield(&v.Verdict)
 	}
 }
@@ -126,7 +143,7 @@ func cloneChange(c *mapping.Change) *mapping.Change {
 	for i, list := range c.List {
 		clone.List[i] = slices.Clone(list)
 	}
-	clone.Members = slices.Clone(c.Members)
+	clone.Members, clone.Names = slices.Clone(c.Members), slices.Clone(c.Names)
 	clone.Warnings = slices.Clone(c.Warnings)
 	return &clone
 }

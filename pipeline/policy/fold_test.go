@@ -1,6 +1,7 @@
 package policy
 
 import (
+	gocmp "cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ import (
 // what no synchronization may do was not done.
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := &company{T: t, world: newWorld(), people: map[string]map[string]person{"corp": {}, "csv": {}}}
+		c := &company{T: t, world: newWorld(), people: map[string]map[string]person{"corp": {}, "csv": {}},
+			groups: map[string]team{}, selects: rapid.Bool().Draw(t, "select.groups")}
 		c.world.addByHand("*admin", "root", "smith")
 		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			c.byHand()
@@ -36,6 +38,9 @@ type company struct {
 	*rapid.T
 	world  *world
 	people map[string]map[string]person
+	// groups are entries of corp; selects is true where only people in some of them are wanted.
+	groups  map[string]team
+	selects bool
 }
 
 // person is an entry of a directory.
@@ -56,6 +61,9 @@ var (
 )
 
 func (c *company) shuffle(source string) {
+	if source == "corp" {
+		c.shuffleTeams()
+	}
 	for range rapid.IntRange(0, 5).Draw(c.T, "changes") {
 		key := someKeys.Draw(c.T, "key")
 		if rarely.Draw(c.T, "leaves") {
@@ -86,6 +94,7 @@ func (c *company) options(source string) Options {
 	o.DisabledAccounts = rapid.SampledFrom([]string{"deactivate", "missing", "import"}).Draw(c.T, "disabled_accounts")
 	mode := rapid.SampledFrom([]string{"none", "full", "if-not-empty", "add-new", "full-own"})
 	o.Merge = map[string]string{"cards": mode.Draw(c.T, "merge cards"), "aliases": mode.Draw(c.T, "merge aliases"), "phone": mode.Draw(c.T, "merge phone")}
+	o.Memberships, o.SelectGroups, o.SelectNested = source == "corp", source == "corp" && c.selects, true
 	o.Precedence = rapid.SampledFrom([][]string{nil, {"corp", "csv"}, {"csv", "corp"}}).Draw(c.T, "precedence")
 	return o
 }
@@ -149,9 +158,12 @@ func (c *company) read(source string) (changes []*mapping.Change) {
 		if o := c.world.origins[source][store.KeyOf(change.Key)]; o != nil && o.Digest == digest {
 			return
 		}
-		change.Kind, change.Entry, change.Digest = connectors.User, "uid="+change.Key, digest
+		change.Kind, change.Entry, change.Digest = gocmp.Or(change.Kind, connectors.User), "uid="+change.Key, digest
 		change.Number = uint64(len(changes) + 1)
 		changes = append(changes, change)
+	}
+	if source == "corp" {
+		c.readTeams(add)
 	}
 	for i := 1; i <= 6; i++ {
 		key := fmt.Sprintf("k%d", i)
@@ -167,9 +179,9 @@ func (c *company) read(source string) (changes []*mapping.Change) {
 }
 
 func (p person) change(key string) *mapping.Change {
-	c := &mapping.Change{Key: key, Disabled: p.disabled, Unselected: p.unselected}
+	c := &mapping.Change{Key: key, Disabled: p.disabled, Unselected: p.unselected, Names: []string{key}}
 	if p.rejected {
-		c.Rejected = "no good"
+		c.Rejected, c.Names = "no good", nil
 		return c
 	}
 	c.Set = c.Set.With(store.UserName).With(store.PersonalNumber).With(store.Phone).With(store.Aliases).With(store.Cards).With(store.PINs)
@@ -187,6 +199,9 @@ func (c *company) runSource(source string) {
 	verdicts := c.foldInOrders(o, r, all)
 	c.world.apply(c.T, source, verdicts)
 	c.unharmed(before, o)
+	if source == "corp" {
+		c.inTeams()
+	}
 	for _, v := range verdicts {
 		c.Logf("%d %s: %s", c.world.number, v.Key, Sentence(v))
 	}

@@ -83,7 +83,7 @@ func (l Limit) of(active int) (limit int, limited bool) {
 	return limit, true
 }
 
-func (t *tally) add(o Options, v *verdict) {
+func (t *tally) add(o Options, b *belonging, v *verdict) {
 	if v.User == nil {
 		return
 	}
@@ -108,8 +108,10 @@ func (t *tally) add(o Options, v *verdict) {
 			t.rename++
 		case store.Cards, store.PINs:
 			secrets = true
-		case store.Groups, store.DefaultGroup, store.ManagedGroups:
-			memberships = true
+		case store.Groups, store.ManagedGroups:
+			memberships = memberships || !b.onlyRenamed(c.OldList, c.NewList)
+		case store.DefaultGroup:
+			memberships = memberships || !b.onlyRenamed([]string{c.Old}, []string{c.New})
 		}
 		if c.Old != "" && c.New == "" && v.old.Owner == o.Source {
 			t.blank[blankIndex(p)]++

@@ -25,6 +25,14 @@ type Options struct {
 	AuthenticationServers []string `json:"authentication_servers,omitempty"`
 	// DisabledAccounts is "deactivate", "missing" or "import" (L6).
 	DisabledAccounts string `json:"disabled_accounts"`
+	// Memberships is true where groups that are entries say who is in them (G1), MembershipDefault where they make default
+	// groups too.
+	Memberships       bool `json:"memberships,omitempty"`
+	MembershipDefault bool `json:"membership_default,omitempty"`
+	// SelectGroups is true where only people in the selected groups are wanted, SelectNested counts those in groups within
+	// them (E2).
+	SelectGroups bool `json:"select_groups,omitempty"`
+	SelectNested bool `json:"select_nested,omitempty"`
 	// Merge is the mode per property name: none, full, if-not-empty, add-new, full-own (O11).
 	Merge map[string]string `json:"merge,omitempty"`
 	// Precedence are the sources, strongest first, that decide a property which two of them map (O3).

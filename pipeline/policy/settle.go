@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rollcall/store"
 )
@@ -24,6 +25,9 @@ func (d *desk) verdicts(yield func(*verdict) error) error {
 		if err != nil {
 			return fmt.Errorf("decide %s: %w", e.change.Entry, err)
 		}
+		if d.isIdle(e, v) {
+			continue
+		}
 		if err := yield(v); err != nil {
 			return err
 		}
@@ -41,6 +45,11 @@ func (d *desk) verdicts(yield func(*verdict) error) error {
 	return nil
 }
 
+// isIdle reports whether an entry is on the desk for a change of groups only, and nothing came of it: it does not count.
+func (d *desk) isIdle(e *entry, v *verdict) bool {
+	return d.concerned[e.key] && v.User == nil && v.Origin == nil
+}
+
 func (d *desk) verdict(e *entry) (*verdict, error) {
 	c, v := e.change, &verdict{}
 	v.Key, v.Entry = c.Key, c.Entry
@@ -51,6 +60,9 @@ func (d *desk) verdict(e *entry) (*verdict, error) {
 		v.Warnings, v.Forget = nil, c.RawSequence
 	}
 	v.relinked = e.relinked && v.Action != Conflict && v.Action != Reject
+	if e.stand == group {
+		e.groupVerdict(&v.Verdict)
+	}
 	if u := e.unit; u != nil && u.new != u.old && u.carrier() == e {
 		v.carry(u)
 	}
@@ -128,6 +140,8 @@ func (e *entry) groupOutcome(o Options) (Action, string) {
 		return Delete, e.absence(o)
 	case e.change.Rejected != "":
 		return Reject, notTaken + e.change.Rejected
+	case e.change.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+		return Reject, reasonOf(e.origin.Verdict)
 	case e.origin == nil || e.origin.Gone:
 		return Create, ""
 	case e.change.Number == 0 || e.origin.Digest == e.change.Digest:
@@ -232,15 +246,35 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	if e.unit != nil && !e.unit.refused {
 		o.User = e.unit.id
 	}
-	keepsChange := c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
+	e.link(&o)
+	keepsChange := e.stand == group && c.Rejected != "" && len(o.Change) > 0 || c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
 	if keepsChange {
 		return &o, nil
 	}
 	stored := *c
-	stored.Number = 0
+	stored.Number, stored.Names, stored.Members = 0, nil, nil
 	var err error
 	o.Change, err = encodeChange(&stored)
 	return &o, err
+}
+
+// link writes into the origin what groups call the entry, and who is in it.
+func (e *entry) link(o *store.Origin) {
+	c := e.change
+	switch {
+	case o.Gone:
+		o.Names, o.Members, o.Holds, o.Default = nil, nil, "", ""
+		return
+	case c.Number == 0 && e.origin != nil || c.Rejected != "" || c.Absent:
+	default:
+		o.Names, o.Members = store.HashNames(c.Names), store.HashNames(c.Members)
+		if o.Holds = ""; e.stand == group && c.KeepEmpty {
+			o.Holds = e.path()
+		}
+	}
+	if o.Default = ""; len(o.Names) > 0 {
+		o.Default = e.defaultGroup
+	}
 }
 
 // sameOrigin reports whether writing b over a would say nothing new. That an entry was created or
@@ -248,6 +282,7 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 func sameOrigin(a, b *store.Origin) bool {
 	return a.Entry == b.Entry && a.Digest == b.Digest && a.RawSequence == b.RawSequence && a.User == b.User &&
 		a.Waiting == b.Waiting && a.Missed == b.Missed && a.Group == b.Group && a.Gone == b.Gone &&
+		a.Holds == b.Holds && a.Default == b.Default && slices.Equal(a.Names, b.Names) && slices.Equal(a.Members, b.Members) &&
 		bytes.Equal(a.Change, b.Change) && sameVerdict(a.Verdict, b.Verdict)
 }
 

@@ -47,12 +47,18 @@ func (t *touches) shared(fn func(a, b uint32)) {
 // touch notes what deciding c may read or write besides its own origin: its user, the values it may
 // claim, the users who hold them, and what an inactive user would get back.
 func (f *Fold) touch(c *mapping.Change, at uint32) error {
-	if c.Kind == connectors.Group {
+	if c.Kind == connectors.Group && f.belonging == nil {
 		return nil
 	}
 	origin, err := f.view.Origin(f.options.Source, f.seen[at].key)
 	if err != nil {
 		return err
+	}
+	if isGroup(c, origin) {
+		if f.belonging != nil {
+			f.belonging.note(c, f.seen[at].key)
+		}
+		return nil
 	}
 	own := ""
 	if origin != nil && origin.User != "" {

@@ -49,6 +49,8 @@ type Verdict struct {
 	Name string `cbor:"14,keyasint,omitempty"`
 	// Forget is where in RAW the entry's records end that are to be purged, 0 for none (U22).
 	Forget uint64 `cbor:"15,keyasint,omitempty"`
+	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.
+	Renamed []string `cbor:"20,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }

@@ -14,6 +14,9 @@ type View struct {
 	User func(id string) (*store.User, error)
 	// Holder returns the id of the user who holds a unique value, "" for nobody.
 	Holder func(c store.Claim) (string, error)
+	// Named returns the entries that are called so, Joined the groups' entries that count whoever is called so among their
+	// members. They are needed where groups are entries.
+	Named, Joined func(source string, name store.Key) ([]store.Key, error)
 }
 
 // Run is what a fold knows of the run that it decides.

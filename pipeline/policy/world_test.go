@@ -49,7 +49,23 @@ func (w *world) view() View {
 		Origin: func(source string, key store.Key) (*store.Origin, error) { return w.origins[source][key], nil },
 		User:   func(id string) (*store.User, error) { return w.users[id], nil },
 		Holder: func(c store.Claim) (string, error) { return w.held[store.FoldClaim(c)], nil },
+		Named: func(source string, name store.Key) ([]store.Key, error) {
+			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Names, name) }), nil
+		},
+		Joined: func(source string, name store.Key) ([]store.Key, error) {
+			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Members, name) }), nil
+		},
 	}
+}
+
+func (w *world) linked(source string, fits func(*store.Origin) bool) (keys []store.Key) {
+	for key, o := range w.origins[source] {
+		if fits(o) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b store.Key) int { return slices.Compare(a[:], b[:]) })
+	return keys
 }
 
 // inputs are a run's changes and what waits of its source, as the reconciler folds them.
@@ -266,7 +282,7 @@ func (w *world) String() string {
 		origins := slices.SortedFunc(maps.Values(w.origins[source]), func(a, b *store.Origin) int { return strings.Compare(a.Key, b.Key) })
 		for _, o := range origins {
 			if o.Group && !o.Waiting {
-				fmt.Fprintf(&b, "entry %s/%s: group, %s\n", source, o.Key, o.Verdict)
+				fmt.Fprintf(&b, "entry %s/%s: group%s, %s\n", source, o.Key, heldText(o), o.Verdict)
 				continue
 			}
 			if o.Waiting || o.User == "" || o.Missed > 0 && !o.Gone {
@@ -275,6 +291,13 @@ func (w *world) String() string {
 		}
 	}
 	return b.String()
+}
+
+func heldText(o *store.Origin) string {
+	if o.Holds == "" {
+		return ""
+	}
+	return " that keeps " + o.Holds
 }
 
 func waitingText(o *store.Origin) string {

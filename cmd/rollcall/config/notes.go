@@ -28,7 +28,6 @@ func (f *file) idle() []string {
 			continue
 		}
 		idle("sources."+s.name+".export", s.Export.Enabled)
-		idle("sources."+s.name+".formerly", len(s.Formerly) > 0)
 		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)
 		idle("sources."+s.name+".select.groups", len(s.Select.Groups) > 0)
 		idle("sources."+s.name+".mapping.pins", s.Mapping["pins"].sources() > 0)

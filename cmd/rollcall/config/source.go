@@ -103,6 +103,9 @@ func (s *server) decodeYAML(d *decoder, path string, n ast.Node) {
 	}
 }
 
+// reserved are words that stand where names of sources do (U20), and in subjects.
+var reserved = []string{policy.Manual, policy.SelfRegistered, "generated", "command"}
+
 // sources are the sources in the order of the document.
 type sources []*source
 
@@ -112,6 +115,9 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 	d.keys(path, n, func(name, at string, value ast.Node) {
 		if !sourceName.MatchString(name) {
 			d.note(d.places[at], fmt.Sprintf("%q is no name for a source", name), "small letters, digits, \"-\" and \"_\"")
+		}
+		if slices.Contains(reserved, name) {
+			d.note(d.places[at], fmt.Sprintf("%q is no name for a source: values that no source put there are marked so", name), name+"-1")
 		}
 		one := &source{name: name, Enabled: true, Label: name,
 			Select:  selection{DisabledAccounts: "deactivate", Nested: true},
@@ -204,6 +210,11 @@ func (s *source) checkFormerly(d *decoder, path string, f *file) {
 		if f.Sources.named(old) != nil {
 			d.at(index(path+".formerly", i), fmt.Sprintf("%s.formerly: %q is still a source", path, old), "remove the source "+old+", or this line")
 		}
+		for _, other := range f.Sources {
+			if other.name < s.name && slices.Contains(other.Formerly, old) {
+				d.at(index(path+".formerly", i), fmt.Sprintf("%s.formerly: %q is a former name of %s too", path, old, other.name), "one of the two")
+			}
+		}
 	}
 }
 
@@ -277,7 +288,7 @@ func (f *file) servers() []string {
 // compose makes of the source what the pipeline runs.
 func (s *source) compose(f *file) pipeline.Source {
 	every, live := s.rhythm()
-	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Schedule: s.Schedule, Reader: s.reader, ReconcileEvery: every, Live: live,
+	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Formerly: s.Formerly, Schedule: s.Schedule, Reader: s.reader, ReconcileEvery: every, Live: live,
 		Mapping: s.mapping(f), Options: s.policy(f)}
 }
 
