@@ -82,7 +82,11 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go w.keepAlive(ctx, msg)
-	if err := w.attempts(ctx, job); err != nil {
+	work := w.attempts
+	if job.Live {
+		work = w.live
+	}
+	if err := work(ctx, job); err != nil {
 		if ctx.Err() != nil {
 			return // the process stops: the job goes to another worker, or to the next start
 		}
@@ -190,23 +194,30 @@ func (w *worker) export(ctx context.Context, in *ingest) {
 // begin publishes the source's rules and opens the run. The sequence of "started" is the run's number, so that no two
 // attempts ever share one.
 func (w *worker) begin(ctx context.Context, job Job) (*ingest, error) {
+	in, err := w.prepare(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	in.run, err = appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
+		started{Job: job, Kind: in.kind(), Config: in.config, Worker: w.name})
+	in.log = w.log.With().Str("source", job.Source).Uint64("run", in.run).Logger()
+	return in, err
+}
+
+// prepare publishes the source's rules and decides where to begin.
+func (w *worker) prepare(ctx context.Context, job Job) (*ingest, error) {
 	source, err := w.config.source(job.Source)
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{bus: w.bus, client: w.client, source: source, job: job}
+	in := &ingest{bus: w.bus, client: w.client, source: source, job: job, log: w.log.With().Str("source", job.Source).Logger()}
 	if in.config, err = w.rules.publish(ctx, w.config.rules(source)); err != nil {
 		return nil, err
 	}
 	if in.rules, err = w.rules.load(ctx, in.config); err != nil {
 		return nil, err
 	}
-	if err := in.choose(ctx); err != nil {
-		return nil, err
-	}
-	in.run, err = appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
-		started{Job: job, Kind: in.kind(), Config: in.config, Worker: w.name})
-	in.log = w.log.With().Str("source", job.Source).Uint64("run", in.run).Logger()
+	err = in.choose(ctx)
 	return in, err
 }
 

@@ -336,9 +336,9 @@ func said(v any) string {
 
 // sheet writes rows as a table, as CSV or as JSON.
 type sheet struct {
-	out   io.Writer
-	head  []string
-	csv   *csv.Writer
+	out  io.Writer
+	head []string
+	csv  *csv.Writer
 	// A table waits for its last row; sorted puts its rows in order.
 	table  *table
 	rows   [][]string
