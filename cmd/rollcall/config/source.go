@@ -333,7 +333,7 @@ func (s *source) policy(f *file) policy.Options {
 		AuthenticationServers: f.servers(), DisabledAccounts: s.Select.DisabledAccounts,
 		Merge: map[string]string{}, Precedence: f.Precedence,
 		KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
-		Guard: s.Guard, EventCards: f.Events.Cards,
+		Guard: s.Guard, EventCards: f.Events.Cards, PINs: f.PINs.rules(),
 	}
 	for property, r := range s.rules() {
 		if r.merge != "" {
