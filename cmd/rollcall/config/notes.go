@@ -23,14 +23,6 @@ func (f *file) idle() []string {
 	}
 	idle("mail and notify", f.Mail.Server != "")
 	idle("pins.send_email", f.PINs.SendEmail)
-	for _, s := range f.Sources {
-		if !s.Enabled {
-			continue
-		}
-		idle("sources."+s.name+".export", s.Export.Enabled)
-		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)
-		idle("sources."+s.name+".select.groups", len(s.Select.Groups) > 0)
-	}
 	return all
 }
 
