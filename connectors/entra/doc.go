@@ -41,6 +41,23 @@
 // it tells too little to make a record (not whether the account is enabled, a second part of a user's changes, a part in a
 // first round), the connector asks for the whole user and lays what was told over it.
 //
+// # Moving from Active Directory
+//
+// People who were read from Active Directory stay who they are when Entra ID takes over: same ids, same cards, nobody twice
+// (TestTheMoveFromActiveDirectoryToEntra in package pipeline does this):
+//
+//  1. Add the tenant as a further source, with ignore_synchronization_source: true and add_new_users: false, and list the old source
+//     before it in precedence. People are told to be the same by personal number (pair_by_personal_number: true, and personal_number from
+//     the attribute that Active Directory gives too, such as employeeId), or by name: user_name: [onPremisesSamAccountName,
+//     userPrincipalName], aliases: userPrincipalName.
+//  2. rollcall sync cloud --dry-run: whoever it would merge is found. Who is counted ignored is not in the old source, or has no
+//     number; rollcall plan and the dry run's changes name them. Map the cards in Entra too: a card that only Active Directory tells
+//     goes with it. Cards added by hand stay in any case.
+//  3. rollcall sync cloud. Then set add_new_users: true, if people come from Entra only.
+//  4. When all is well: enabled: false on the old source, or take it out of the configuration, and rollcall sources retire it. Its users
+//     pass to the tenant, which says their properties from the next run on; their names too, so by personal number they are then called
+//     by their user principal name (keep_old_name_as_alias: true keeps the old one).
+//
 // # Errors and waiting
 //
 // Throttling and passing failures are waited out within the pass: Retry-After to the second and a little more, doubling
@@ -58,6 +75,9 @@
 // The middleware is an explicit list: the default's order is random and its retry waits without bound. A shield of ours
 // stands outermost and turns everything that is not JSON of Graph's (gateway pages, redirects, odd error bodies,
 // unquoted claims) into an error the SDK can read; the SDK's remaining panics are recovered.
+//
+// Whoever was deleted and restored, or was a guest for a while, is told of in part by Graph although the pipeline has no record of him any
+// more: such a run becomes a full one.
 //
 // Selection by groups belongs to the pipeline's policy, which knows the store. Until it resolves groups, the connector does
 // it: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
