@@ -29,7 +29,7 @@ func (d *desk) draftAll() error {
 
 // draft writes what the unit's user would become if nobody else were concerned.
 func (d *desk) draft(u *unit) error {
-	u.new, u.note = u.old, ""
+	u.new, u.note, u.names = u.old, "", [len(referring)][]string{}
 	for _, e := range u.entries {
 		e.warnings = nil
 	}
@@ -268,6 +268,11 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		case store.Cards:
 			n.List[i] = d.applyCards(u, n.List[i], want)
 			continue
+		case store.Delegates, store.ManagedGroups:
+			if at := slices.Index(referring[:], p); slices.ContainsFunc(want, func(v string) bool { return mustResolve(p, v) }) {
+				u.names[at] = want
+				continue
+			}
 		}
 		n.List[i] = mergeList(n.List[i], want, d.options.Source, d.merge.list[i])
 	}

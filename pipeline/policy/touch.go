@@ -70,6 +70,9 @@ func (f *Fold) touch(c *mapping.Change, at uint32) error {
 	if c.Absent || c.Rejected != "" {
 		return nil
 	}
+	if f.refer(c) {
+		f.seen[at].state |= deferred
+	}
 	return f.touchChange(c, own, own == "" || !f.options.PairByObjectID, at)
 }
 

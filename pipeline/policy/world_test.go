@@ -49,6 +49,7 @@ func (w *world) view() View {
 		Origin: func(source string, key store.Key) (*store.Origin, error) { return w.origins[source][key], nil },
 		User:   func(id string) (*store.User, error) { return w.users[id], nil },
 		Holder: func(c store.Claim) (string, error) { return w.held[store.FoldClaim(c)], nil },
+		Group:  func(path string) (bool, error) { return w.hasGroup(path), nil },
 		Named: func(source string, name store.Key) ([]store.Key, error) {
 			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Names, name) }), nil
 		},
@@ -56,6 +57,17 @@ func (w *world) view() View {
 			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Members, name) }), nil
 		},
 	}
+}
+
+func (w *world) hasGroup(path string) bool {
+	for _, u := range w.users {
+		for _, v := range store.Memberships(u) {
+			if v.V == path || strings.HasPrefix(v.V, path+"|") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (w *world) linked(source string, fits func(*store.Origin) bool) (keys []store.Key) {
