@@ -29,6 +29,8 @@ type Fold struct {
 	again     []store.Key
 	concerned map[store.Key]bool
 	referees  referees
+	// moved are names of those who go or are renamed: whoever names them is decided again.
+	moved []store.Key
 	// later are those who name somebody of the run.
 	later []*mapping.Change
 	// one is the desk for entries that have to do with no other.

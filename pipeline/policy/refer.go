@@ -83,6 +83,51 @@ func (f *Fold) refer(c *mapping.Change) (names bool) {
 	return names
 }
 
+// move notes a user who goes or is called otherwise.
+func (f *Fold) move(c *mapping.Change, origin *store.Origin, u *store.User) {
+	if u == nil || !c.Absent && (c.Rejected != "" || !c.Set.Has(store.UserName) || c.Text[store.UserName] == nameOf(u)) {
+		return
+	}
+	f.moved = append(append(f.moved, store.KeyOf(mapping.NamesOf(c.Key)[0]), store.KeyOf(byUserName+store.Fold(nameOf(u)))), origin.Names...)
+}
+
+// referrers adds the entries that name somebody who moved.
+func (f *Fold) referrers(people map[store.Key]bool) error {
+	if f.view.Joined == nil {
+		return nil
+	}
+	for _, name := range f.moved {
+		keys, err := f.view.Joined(f.options.Source, name)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			origin, err := f.view.Origin(f.options.Source, key)
+			if err != nil {
+				return err
+			}
+			if origin != nil && !origin.Group {
+				people[key] = true
+			}
+		}
+	}
+	f.moved = nil
+	return nil
+}
+
+// references returns what a person's entry names, as a group's names its members: so that it can be found by those names.
+func (f *Fold) references(c *mapping.Change) (hashes []store.Key) {
+	for _, p := range referring {
+		for _, value := range c.List[p.List()] {
+			if mustResolve(p, value) {
+				hashes = append(hashes, f.hashesOf(value)...)
+			}
+		}
+	}
+	slices.SortFunc(hashes, compareKeys)
+	return slices.Compact(hashes)
+}
+
 // referring are the properties that name others.
 var referring = [...]store.Property{store.Delegates, store.ManagedGroups}
 
@@ -127,6 +172,9 @@ func (f *Fold) knownPath(p store.Property, value string) (string, error) {
 		return "", nil
 	}
 	for _, path := range f.pathsOf(value) {
+		if f.belonging != nil && f.belonging.left[path] {
+			continue
+		}
 		if there, err := f.view.Group(path); err != nil || there {
 			return path, err
 		}

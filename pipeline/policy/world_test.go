@@ -50,12 +50,8 @@ func (w *world) view() View {
 		User:   func(id string) (*store.User, error) { return w.users[id], nil },
 		Holder: func(c store.Claim) (string, error) { return w.held[store.FoldClaim(c)], nil },
 		Group:  func(path string) (bool, error) { return w.hasGroup(path), nil },
-		Named: func(source string, name store.Key) ([]store.Key, error) {
-			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Names, name) }), nil
-		},
-		Joined: func(source string, name store.Key) ([]store.Key, error) {
-			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Members, name) }), nil
-		},
+		Named:  w.index(func(o *store.Origin) []store.Key { return o.Names }),
+		Joined: w.index(func(o *store.Origin) []store.Key { return o.Members }),
 	}
 }
 
@@ -70,14 +66,24 @@ func (w *world) hasGroup(path string) bool {
 	return false
 }
 
-func (w *world) linked(source string, fits func(*store.Origin) bool) (keys []store.Key) {
-	for key, o := range w.origins[source] {
-		if fits(o) {
-			keys = append(keys, key)
+// index finds the entries of a source by hashes that they have, as long as the world stays as it is.
+func (w *world) index(of func(*store.Origin) []store.Key) func(string, store.Key) ([]store.Key, error) {
+	indexes := map[string]map[store.Key][]store.Key{}
+	return func(source string, name store.Key) ([]store.Key, error) {
+		if indexes[source] == nil {
+			index := map[store.Key][]store.Key{}
+			for key, o := range w.origins[source] {
+				for _, h := range of(o) {
+					index[h] = append(index[h], key)
+				}
+			}
+			for _, keys := range index {
+				slices.SortFunc(keys, compareKeys)
+			}
+			indexes[source] = index
 		}
+		return indexes[source][name], nil
 	}
-	slices.SortFunc(keys, func(a, b store.Key) int { return slices.Compare(a[:], b[:]) })
-	return keys
 }
 
 // inputs are a run's changes and what waits of its source, as the reconciler folds them.
