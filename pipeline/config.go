@@ -34,6 +34,8 @@ type Config struct {
 	EventsKeep time.Duration
 	Sources    []Source
 	ByHand     ByHand
+	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
+	PINKeyFile string
 	// Roles of this process, none for all.
 	Roles []string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
@@ -48,7 +50,9 @@ type ByHand struct {
 	OneCard bool
 	// StorageTargets and AuthenticationServers are the names that users may carry (U12, U13).
 	StorageTargets, AuthenticationServers []string
-	// HashPIN returns the keyed hash under which a PIN rests; nil where no PINs are kept.
+	// PINs are the rules for those given and made by hand.
+	PINs policy.PINRules
+	// HashPIN returns the keyed hash under which a PIN rests. [Start] sets it.
 	HashPIN func(pin string) string
 }
 
@@ -75,7 +79,9 @@ type Source struct {
 	// ReconcileEvery is how often a whole run is due beside incremental ones, 24 h when zero.
 	ReconcileEvery time.Duration
 	// Live keeps a session open in which the source pushes its changes, where its connector can.
-	Live    bool
+	Live bool
+	// Export is the file into which the source's users go after every run that was applied, "" for none.
+	Export  string
 	Mapping mapping.Config
 	Options policy.Options
 }

@@ -290,7 +290,15 @@ func (f *file) servers() []string {
 func (s *source) compose(f *file) pipeline.Source {
 	every, live := s.rhythm()
 	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Formerly: s.Formerly, Schedule: s.Schedule, Reader: s.reader, ReconcileEvery: every, Live: live,
-		Mapping: s.mapping(f), Options: s.policy(f)}
+		Export: s.Export.file(), Mapping: s.mapping(f), Options: s.policy(f)}
+}
+
+// file is where the source's users are exported to, "" for nowhere.
+func (e export) file() string {
+	if !e.Enabled {
+		return ""
+	}
+	return e.Path
 }
 
 // rhythm says how often an incremental source is read whole, and whether it stays connected.
@@ -336,7 +344,7 @@ func (s *source) policy(f *file) policy.Options {
 		Merge: map[string]string{}, Precedence: f.Precedence,
 		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.selectedGroups()) > 0, SelectNested: s.Select.Nested,
 		GroupsUnder: s.Groups.Under, KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
-		Guard: s.Guard, EventCards: f.Events.Cards,
+		Guard: s.Guard, EventCards: f.Events.Cards, PINs: f.PINs.rules(),
 	}
 	for property, r := range s.rules() {
 		if r.merge != "" {
