@@ -158,7 +158,7 @@ func (s *search) naming(name store.Key) error {
 		if err != nil {
 			return err
 		}
-		if origin != nil && !origin.Group {
+		if origin != nil && origin.User != "" {
 			s.people[key] = true
 		}
 	}

@@ -252,7 +252,9 @@ func (d *desk) miss(e *entry) {
 	if e.change.Number > 0 && !e.dealtWith {
 		e.missed++
 	}
-	e.missed = max(e.missed, 1)
+	if e.change.Number > 0 || e.linked != nil {
+		e.missed = max(e.missed, 1)
+	}
 	if e.linked != nil && !e.dealtWith && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}

@@ -106,7 +106,7 @@ func (f *Fold) referrers(people map[store.Key]bool) error {
 			if err != nil {
 				return err
 			}
-			if origin != nil && !origin.Group {
+			if origin != nil && origin.User != "" {
 				people[key] = true
 			}
 		}
