@@ -21,7 +21,6 @@ func (f *file) idle() []string {
 			all = append(all, name+": is read and checked, this version does nothing with it")
 		}
 	}
-	idle("mail and notify", f.Mail.Server != "")
 	idle("pins", f.PINs.Generate || f.PINs.SendEmail || f.PINs.KeyFile != "")
 	for _, s := range f.Sources {
 		if !s.Enabled {
