@@ -38,6 +38,8 @@ type Config struct {
 	// Mail is where mail leaves, its Host empty for nowhere.
 	Mail   mail.Server
 	Notify Notify
+	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
+	PINKeyFile string
 	// Roles of this process, none for all.
 	Roles []string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
@@ -52,7 +54,9 @@ type ByHand struct {
 	OneCard bool
 	// StorageTargets and AuthenticationServers are the names that users may carry (U12, U13).
 	StorageTargets, AuthenticationServers []string
-	// HashPIN returns the keyed hash under which a PIN rests; nil where no PINs are kept.
+	// PINs are the rules for those given and made by hand.
+	PINs policy.PINRules
+	// HashPIN returns the keyed hash under which a PIN rests. [Start] sets it.
 	HashPIN func(pin string) string
 }
 
@@ -79,7 +83,9 @@ type Source struct {
 	// ReconcileEvery is how often a whole run is due beside incremental ones, 24 h when zero.
 	ReconcileEvery time.Duration
 	// Live keeps a session open in which the source pushes its changes, where its connector can.
-	Live    bool
+	Live bool
+	// Export is the file into which the source's users go after every run that was applied, "" for none.
+	Export  string
 	Mapping mapping.Config
 	Options policy.Options
 }

@@ -3,7 +3,8 @@
 //
 //	schedule   asks for a run of a source: a job
 //	worker     takes the job and opens the run: its number is the sequence of "started" in LOG
-//	ingest     reads the source through its connector and publishes to RAW what the store has not applied
+//	ingest     reads the source through its connector and publishes to RAW what the store has not applied: all that differs from
+//	           the baseline, or (increment) what an incremental read tells, or (session) what a live source pushes
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
@@ -36,6 +37,17 @@
 //   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
 //     depend on the log's order alone.
 //   - The relay adds the chain hash to an event's body when it publishes it; the body in the store is what the hash is over.
+//   - A connector's partial records are completed by ingest, and by the exact record in RAW that the store applied last; where that is
+//     gone, or the source forgot the checkpoint, the attempt is aborted and the job goes on with a full one.
+//   - A live session is a job like a run, so there is one at most; a run that is asked for asks it to end, and it comes back by itself.
+//     Its small runs are opened with their first record that is new, one behind the other: "started" of the next never stands before
+//     "finished" of the one before, and From names the run before, applied or not. A run that is not applied therefore
+//     fails all that follow, and the session ends. A failed session begins again after 0.5 s, doubling to a minute. Marks behind which nothing
+//     new was told leave no run; their checkpoint is saved every ten minutes. The schedule of a live source does nothing while it is in session.
+//   - Attributes that are mapped to PINs are sealed by AES-SIV before the record's digest is computed, with the entry's key as
+//     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
+//     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
+//     it lies beside the store and not in it.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,10 +29,11 @@ type ingest struct {
 	// state is what had been applied of the source when the run began, since where it begins to read, nil for a full run.
 	state store.Source
 	since connectors.Checkpoint
+	// begin opens the run with its first record, where it is not open yet.
+	begin func(context.Context) error
 
 	baseline  *baseline
 	increment *increment
-	secrets   map[string]bool
 	// tombstone is the digest of entries whose user was made anonymous: their records do not travel (U22).
 	tombstone store.Digest
 	batches   chan []events.Message
@@ -63,12 +63,7 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	if err := in.compare(ctx); err != nil {
 		return nil, err
 	}
-	in.tombstone = store.TombstoneDigest()
-	in.secrets = map[string]bool{}
-	for _, name := range in.rules.mapping.Secrets() {
-		in.secrets[strings.ToLower(name)] = true
-	}
-	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log, Waiting: in.report.waiting})
+	reader, err := in.openReader()
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +81,13 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 		return nil, err
 	}
 	return in.finished(outcome, reader), nil
+}
+
+// openReader opens the source.
+func (in *ingest) openReader() (connectors.Connector, error) {
+	in.tombstone = store.TombstoneDigest()
+	return in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log,
+		Waiting: func(d time.Duration) func() { return in.report.waiting(d) }})
 }
 
 // compare learns what a full run is compared with.
@@ -143,7 +145,9 @@ func (in *ingest) readAll(ctx context.Context, reader connectors.Connector) (con
 
 // emit takes one record over: what the store has already is only counted.
 func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
-	in.dropSecrets(r)
+	if err := in.rules.sealer.seal(r); err != nil {
+		return err
+	}
 	switch {
 	case in.increment != nil:
 		return in.increment.take(ctx, r)
@@ -208,24 +212,6 @@ func (in *ingest) publishAbsent(ctx context.Context, key string, kind connectors
 	return in.add(ctx, store.KeyOf(key), &rawRecord{Digest: absence(in.config), Absent: true, Entry: name, Record: record})
 }
 
-// dropSecrets takes the attributes that the mapping uses for PINs out of the record, before anything of it travels.
-func (in *ingest) dropSecrets(r *connectors.Record) {
-	if len(in.secrets) == 0 {
-		return
-	}
-	kept := r.Attributes[:0]
-	for _, a := range r.Attributes {
-		if !in.secrets[strings.ToLower(a.Name)] {
-			kept = append(kept, a)
-			continue
-		}
-		if len(a.Values) > 0 {
-			in.warn(fmt.Sprintf("attribute %s is mapped to pins and was left out: PINs are not synchronized by this version", a.Name))
-		}
-	}
-	r.Attributes = kept
-}
-
 // callAbsent publishes a delete for every entry that was applied and not seen, unless the source still has it.
 func (in *ingest) callAbsent(ctx context.Context, reader connectors.Connector, outcome connectors.Outcome) error {
 	gone := absence(in.config)
@@ -278,6 +264,11 @@ func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, ke
 
 // add puts a record into the batch, stamped with run and number.
 func (in *ingest) add(ctx context.Context, key store.Key, raw *rawRecord) error {
+	if in.run == 0 {
+		if err := in.begin(ctx); err != nil {
+			return err
+		}
+	}
 	in.number++
 	raw.Source, raw.Run, raw.Number, raw.Config = in.source.Name, in.run, in.number, in.config
 	data, err := encoding.Marshal(raw)
@@ -296,6 +287,9 @@ func (in *ingest) flush(ctx context.Context) error {
 	if len(in.batch) == 0 {
 		return nil
 	}
+	if in.batches == nil {
+		return in.publishNow(ctx)
+	}
 	select {
 	case in.batches <- in.batch:
 	case <-ctx.Done():
@@ -303,6 +297,17 @@ func (in *ingest) flush(ctx context.Context) error {
 	}
 	in.batch, in.bytes = make([]events.Message, 0, maxRawBatch), 0
 	return nil
+}
+
+// publishNow writes what there is: in a session nothing is read meanwhile.
+func (in *ingest) publishNow(ctx context.Context) (err error) {
+	if len(in.batch) == 1 {
+		_, err = in.bus.Publish(ctx, in.batch[0].Subject, "", in.batch[0].Data)
+	} else {
+		_, err = in.bus.PublishBatch(ctx, in.batch, nil)
+	}
+	in.batch, in.bytes = nil, 0
+	return err
 }
 
 // publish writes batches while the next ones are read.

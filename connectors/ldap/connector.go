@@ -41,6 +41,11 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	}
 	defer se.close()
 	p := &pass{source: s, session: se, emit: emit, decoder: newDecoder(s.config.key(), s.wanted(), s.all(), time.Now())}
+	groups, err := p.readGroups(emit)
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
+	p.emit = peopleOnly(groups, emit)
 	bases := s.config.bases()
 	if len(bases) > 1 || !s.uniqueKey() {
 		p.emitted = map[fingerprint]fingerprint{}
@@ -53,7 +58,7 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	if ctx.Err() != nil {
 		return connectors.Outcome{}, context.Cause(ctx)
 	}
-	if p.entries == 0 && len(p.references) > 0 {
+	if p.entries+p.groups == 0 && len(p.references) > 0 {
 		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
 			se.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
 	}
@@ -73,6 +78,7 @@ type pass struct {
 	partial    []partialEntry              // entries of this page with more values to fetch
 	taken      int                         // entries that came
 	entries    int                         // entries that were emitted
+	groups     int                         // groups among what was emitted before
 	pages      int
 	references []string
 }
@@ -251,6 +257,9 @@ func (p *pass) outcome() connectors.Outcome {
 	o := connectors.Outcome{Whole: true, Server: p.session.server, Pages: p.pages, Bytes: p.session.tap.bytes.Load(),
 		Wire:     time.Duration(p.session.tap.wait.Load()),
 		Evidence: fmt.Sprintf("success and an empty paging cookie for %d of %d bases, %d entries in %d pages", len(p.config.bases()), len(p.config.bases()), p.entries, p.pages)}
+	if p.groups > 0 {
+		o.Evidence += fmt.Sprintf(", groups likewise: %d", p.groups)
+	}
 	if len(p.references) > 0 {
 		o.Warnings = []string{"the server refers to other servers, which are not read: " + strings.Join(p.references, ", ")}
 	}

@@ -15,7 +15,7 @@ const presentChunk = 200
 
 // Present looks keys up over all bases, on the server that the last Read used.
 func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, error) {
-	present := make(map[string]bool, len(keys))
+	asked, present := keys, make(map[string]bool, len(keys))
 	for _, key := range keys {
 		present[key] = false
 	}
@@ -32,7 +32,7 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 		}
 		keys = keys[n:]
 	}
-	return present, nil
+	return present, s.presentGroups(ctx, asked, present)
 }
 
 func (s *source) reconnect(ctx context.Context) (*session, error) {

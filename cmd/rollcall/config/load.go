@@ -84,8 +84,9 @@ func (f *file) compose(path string) *Config {
 		EventsKeep: f.Events.Keep,
 		Mail:       f.Mail.server(),
 		Notify:     pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
+		PINKeyFile: f.pinKeyFile(),
 		ByHand: pipeline.ByHand{EventCards: f.Events.Cards, OneCard: !f.Cards.Multiple, StorageTargets: f.StorageTargets,
-			AuthenticationServers: f.servers()},
+			AuthenticationServers: f.servers(), PINs: f.PINs.rules()},
 	}}
 	for _, s := range f.Sources {
 		c.Pipeline.Sources = append(c.Pipeline.Sources, s.compose(f))

@@ -28,6 +28,9 @@ func (f *file) checkMail(d *decoder) {
 	if f.Notify.When != "never" && len(f.Notify.To) > 0 && f.Mail.Server == "" {
 		d.at("notify.to", "notify.to has addresses and mail.server is not given", "mail: {server: smtp.example}")
 	}
+	if f.PINs.SendEmail && f.Mail.Server == "" {
+		d.at("pins.send_email", "pins.send_email is on and mail.server is not given", "mail: {server: smtp.example}")
+	}
 	if f.Mail.Server != "" && f.Mail.From == "" {
 		d.at("mail.server", "mail.from is missing: mail has a sender", "from: rollcall@example.com")
 	}

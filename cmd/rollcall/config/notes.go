@@ -10,28 +10,7 @@ import (
 
 // notes are sentences on what is possible and probably not meant.
 func (f *file) notes() []string {
-	return slices.Concat(f.idle(), f.disputed(), f.both())
-}
-
-// idle names what this version reads and does not do yet.
-func (f *file) idle() []string {
-	var all []string
-	idle := func(name string, given bool) {
-		if given {
-			all = append(all, name+": is read and checked, this version does nothing with it")
-		}
-	}
-	idle("pins", f.PINs.Generate || f.PINs.SendEmail || f.PINs.KeyFile != "")
-	for _, s := range f.Sources {
-		if !s.Enabled {
-			continue
-		}
-		idle("sources."+s.name+".export", s.Export.Enabled)
-		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)
-		idle("sources."+s.name+".select.groups", len(s.Select.Groups) > 0)
-		idle("sources."+s.name+".mapping.pins", s.Mapping["pins"].sources() > 0)
-	}
-	return all
+	return slices.Concat(f.disputed(), f.both())
 }
 
 // disputed names properties that several sources map although nothing says who wins (O3).
