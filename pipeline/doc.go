@@ -10,7 +10,9 @@
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
 //
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
-// this the log that the store knows?), preview and status.
+// this the log that the store knows?), preview and status. What people do by hand takes the same road: edit (a request
+// becomes a command in LOG), manual (the reconciler carries it out), anonymize, sources, retire and rename for what is more than one user's
+// new state, and identify, which only asks.
 //
 // # Promises
 //
@@ -48,6 +50,20 @@
 //     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
 //     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
 //     it lies beside the store and not in it.
+//   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,
+//     whether a user has but one), so that it means the same when the log is read again. Its answer rests in the store under the command's
+//     sequence: who repeats a request with its id is told the same.
+//   - What a person overrides makes the entries wait that say otherwise (S5, U15): the next run decides them again, although
+//     their records did not change. Waiting is an index; nobody looks through all users for overrides.
+//   - Anonymizing purges RAW and the dead letters before the store is written: a crash in between repeats it. The entry's
+//     tombstone has a digest of its own, at which ingest lets the record lie: nothing of it travels again. Free pages of
+//     the store's file and of the streams' keep bytes until they are used again; LOG, CHANGES, USERS and snapshots until they age
+//     out.
+//   - Renaming a source tells nobody: its configuration has another hash, so its next run proposes everybody anew and tells what
+//     that changes, the label for one.
+//   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
+//     restart goes on with.
+//   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

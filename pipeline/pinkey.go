@@ -109,7 +109,10 @@ func openPINKey(c *Config, db *store.DB) (*pinKey, error) {
 	if db == nil {
 		return key, nil
 	}
-	return key, key.belongsTo(db, path)
+	if err := key.belongsTo(db, path); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // readPINKey reads a key that others cannot read.
