@@ -190,7 +190,8 @@ func (n *Node) startStages(ctx context.Context) error {
 
 func (n *Node) startReconciler(ctx context.Context) error {
 	relay := newRelay(n.bus, n.db, n.log)
-	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: relay.poke}
+	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
+	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
 	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
@@ -200,7 +201,7 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	if err := notifier.open(ctx); err != nil {
 		return errors.Join(err, stopService())
 	}
-	n.parting = append(n.parting, relay.settle, notifier.settle)
+	n.parting = append(n.parting, relay.settle, notifier.settle, postman.settle)
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
 	n.group.Go(func() error { return reconciler.run(ctx) })
 	if err := service.renameSources(ctx); err != nil {
@@ -209,6 +210,7 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	n.group.Go(func() error { return relay.run(ctx) })
 	n.group.Go(func() error { return schedule.run(ctx) })
 	n.group.Go(func() error { return notifier.run(ctx) })
+	n.group.Go(func() error { return postman.run(ctx) })
 	n.group.Go(func() error { <-ctx.Done(); return stopService() })
 	return nil
 }

@@ -34,14 +34,33 @@ func (tx *Tx) Letters(after string, limit int) (page []Letter, err error) {
 	return page, err
 }
 
+// FailLetter notes why a letter will not be mailed, unless a later one took its place.
+func (tx *Tx) FailLetter(l *Letter, reason string) error {
+	now, err := tx.letter(l)
+	if err != nil || now == nil {
+		return err
+	}
+	now.Failed = reason
+	return tx.PutLetter(now)
+}
+
 // DropLetter forgets a letter, unless a later one took its place.
 func (tx *Tx) DropLetter(l *Letter) error {
-	var now Letter
-	found, err := tx.table(lettersBucket).load([]byte(l.User), &now)
-	if err != nil || !found || now.Issue != l.Issue {
+	now, err := tx.letter(l)
+	if err != nil || now == nil {
 		return err
 	}
 	return tx.table(lettersBucket).delete([]byte(l.User))
+}
+
+// letter returns a letter as it lies there, nil when it does not any more.
+func (tx *Tx) letter(l *Letter) (*Letter, error) {
+	var now Letter
+	found, err := tx.table(lettersBucket).load([]byte(l.User), &now)
+	if err != nil || !found || now.Issue != l.Issue {
+		return nil, err
+	}
+	return &now, nil
 }
 
 // letters verifies that letters lie under their users.
