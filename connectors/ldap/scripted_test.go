@@ -23,7 +23,7 @@ const guid = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
 func scripted(t testing.TB, typ string, s *ldaptest.Scripted, attributes ...string) ([]connectors.Record, connectors.Outcome, error) {
 	t.Helper()
 	c := &ldap.Config{Type: typ, Servers: []string{ldaptest.StartScripted(t, s)}, BindDN: "cn=sync", BindPassword: "sync-secret",
-		BaseDNs: []string{"dc=example"}, IdleTimeout: 300 * time.Millisecond}
+		BaseDNs: []string{"dc=example"}, Changes: "full", IdleTimeout: 300 * time.Millisecond}
 	if typ == "generic" {
 		c.Key, c.Filter = "employeeNumber", "(objectClass=*)"
 	}
