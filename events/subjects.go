@@ -57,5 +57,8 @@ func RunSubject(state, source string) string { return "rollcall.runs." + state +
 // DeadSubject is where a stage puts what it rejected.
 func DeadSubject(stage, source string) string { return "rollcall.dead." + stage + "." + source }
 
+// SessionSubject is where a source's live session is asked to end, outside of any stream.
+func SessionSubject(source string) string { return "rollcall.session." + source + ".end" }
+
 // ProgressSubject is where a run's progress is told, outside of any stream.
 func ProgressSubject(source string) string { return "rollcall.progress." + source }

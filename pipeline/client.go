@@ -136,7 +136,7 @@ func (c *Client) Cancel(ctx context.Context, source, actor string) (store.Run, e
 // Users calls fn for every user that the query wants, in the order of ids.
 func (c *Client) Users(ctx context.Context, q UserQuery, fn func(store.User) error) error {
 	for after, more := "", true; more; {
-		page, err := call[userPage](ctx, c, "users.list", usersRequest{q, after})
+		page, err := call[userPage](ctx, c, "users.list", usersRequest{Query: q, After: after})
 		if err != nil {
 			return err
 		}

@@ -82,9 +82,9 @@ func (r *reconciler) approve(ctx context.Context, m logMessage, c command) error
 // emptyCounters returns the run as it was before it was planned.
 func emptyCounters(run *store.Run) *store.Run {
 	c := *run
-	c.Read -= c.Deletions // planning counts absences again
+	c.Read -= c.Absent // planning counts absences again
 	c.Unchanged, c.Created, c.Updated, c.Deactivated, c.Reactivated, c.Merged = 0, 0, 0, 0, 0, 0
-	c.Ignored, c.Disabled, c.Conflicts, c.Rejected, c.Deletions, c.Warnings = 0, 0, 0, 0, 0, 0
+	c.Ignored, c.Disabled, c.Conflicts, c.Rejected, c.Deletions, c.Absent, c.Revisions, c.Warnings = 0, 0, 0, 0, 0, 0, 0, 0
 	c.Messages = nil
 	return &c
 }

@@ -75,7 +75,9 @@ type Source struct {
 	// ReconcileEvery is how often a whole run is due beside incremental ones, 24 h when zero.
 	ReconcileEvery time.Duration
 	// Live keeps a session open in which the source pushes its changes, where its connector can.
-	Live    bool
+	Live bool
+	// Export is the file into which the source's users go after every run that was applied, "" for none.
+	Export  string
 	Mapping mapping.Config
 	Options policy.Options
 }

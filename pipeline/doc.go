@@ -3,13 +3,16 @@
 //
 //	schedule   asks for a run of a source: a job
 //	worker     takes the job and opens the run: its number is the sequence of "started" in LOG
-//	ingest     reads the source through its connector and publishes to RAW what the store has not applied
+//	ingest     reads the source through its connector and publishes to RAW what the store has not applied: all that differs from
+//	           the baseline, or (increment) what an incremental read tells, or (session) what a live source pushes
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
 //
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
-// this the log that the store knows?), preview and status.
+// this the log that the store knows?), preview and status. What people do by hand takes the same road: edit (a request
+// becomes a command in LOG), manual (the reconciler carries it out), anonymize, sources, retire and rename for what is more than one user's
+// new state, and identify, which only asks.
 //
 // # Promises
 //
@@ -36,6 +39,27 @@
 //   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
 //     depend on the log's order alone.
 //   - The relay adds the chain hash to an event's body when it publishes it; the body in the store is what the hash is over.
+//   - A connector's partial records are completed by ingest, and by the exact record in RAW that the store applied last; where that is
+//     gone, or the source forgot the checkpoint, the attempt is aborted and the job goes on with a full one.
+//   - A live session is a job like a run, so there is one at most; a run that is asked for asks it to end, and it comes back by itself.
+//     Its small runs are opened with their first record that is new, one behind the other: "started" of the next never stands before
+//     "finished" of the one before, and From names the run before, applied or not. A run that is not applied therefore
+//     fails all that follow, and the session ends. A failed session begins again after 0.5 s, doubling to a minute. Marks behind which nothing
+//     new was told leave no run; their checkpoint is saved every ten minutes. The schedule of a live source does nothing while it is in session.
+//   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,
+//     whether a user has but one), so that it means the same when the log is read again. Its answer rests in the store under the command's
+//     sequence: who repeats a request with its id is told the same.
+//   - What a person overrides makes the entries wait that say otherwise (S5, U15): the next run decides them again, although
+//     their records did not change. Waiting is an index; nobody looks through all users for overrides.
+//   - Anonymizing purges RAW and the dead letters before the store is written: a crash in between repeats it. The entry's
+//     tombstone has a digest of its own, at which ingest lets the record lie: nothing of it travels again. Free pages of
+//     the store's file and of the streams' keep bytes until they are used again; LOG, CHANGES, USERS and snapshots until they age
+//     out.
+//   - Renaming a source tells nobody: its configuration has another hash, so its next run proposes everybody anew and tells what
+//     that changes, the label for one.
+//   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
+//     restart goes on with.
+//   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

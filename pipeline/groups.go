@@ -112,7 +112,9 @@ func (s *service) usersOfGroup(tx *store.Tx, q usersRequest, page *userPage) err
 		}
 		page.After = id
 		if q.Query.matches(u) {
-			page.Users = append(page.Users, u.AppendJSON(nil, store.CardsFull))
+			if err := page.add(tx, q, u); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

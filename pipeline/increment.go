@@ -29,6 +29,8 @@ type increment struct {
 	kept int
 	// sighted are the entries of which nothing was told but that they are there.
 	sighted map[store.Key]struct{}
+	// counted are the entries that the present run read.
+	counted map[store.Key]struct{}
 }
 
 // knownEntry is an entry as the run knows it so far.
@@ -41,8 +43,8 @@ type knownEntry struct {
 	// sequence is the place in RAW of the record last applied, record the one that was told last in this run.
 	sequence uint64
 	record   []byte
-	counted  bool
-	run      uint64
+	// run is the one that told of it last, 0 for none.
+	run uint64
 }
 
 const (
@@ -58,7 +60,7 @@ const (
 var errNotWhole = errors.New("the source told a part of an entry whose last record is not to be had")
 
 func newIncrement(in *ingest, reader connectors.Connector) *increment {
-	n := &increment{ingest: in, known: map[store.Key]*knownEntry{}, sighted: map[store.Key]struct{}{}}
+	n := &increment{ingest: in, known: map[store.Key]*knownEntry{}, sighted: map[store.Key]struct{}{}, counted: map[store.Key]struct{}{}}
 	n.merge = func(last, told connectors.Record) (connectors.Record, error) {
 		return connectors.Merge(last, told), nil
 	}
@@ -196,10 +198,7 @@ func (n *increment) settleOne(ctx context.Context, k *knownEntry, r *connectors.
 			return err
 		}
 	}
-	if !k.counted {
-		k.counted = true
-		n.count(1)
-	}
+	n.see(r)
 	data, err := canonical(r)
 	if err != nil {
 		return err
@@ -208,26 +207,46 @@ func (n *increment) settleOne(ctx context.Context, k *knownEntry, r *connectors.
 	if digest == k.digest {
 		return nil
 	}
+	if err := n.publishRecord(ctx, r, digest, data); err != nil {
+		return err
+	}
 	n.kept += len(data) - len(k.record)
 	k.digest, k.known, k.key, k.name, k.record, k.run = digest, true, r.Key, r.Name, data, n.run
-	return n.publishRecord(ctx, r, digest, data)
+	return nil
+}
+
+// see counts an entry once.
+func (n *increment) see(r *connectors.Record) {
+	key := store.KeyOf(r.Key)
+	if _, again := n.counted[key]; !again {
+		n.counted[key] = struct{}{}
+		n.count(1)
+	}
 }
 
 func (n *increment) settleDeleted(ctx context.Context, k *knownEntry, r *connectors.Record) error {
-	if k.counted {
-		k.counted = false
+	if key := store.KeyOf(r.Key); n.wasCounted(key) {
+		delete(n.counted, key)
 		n.count(-1)
 	}
 	gone := absence(n.config)
 	if !k.known || k.digest == gone {
 		return nil
 	}
-	n.kept -= len(k.record)
-	k.digest, k.record, k.sequence, k.run = gone, nil, 0, n.run
 	if k.name != "" {
 		r.Name = k.name // more telling than what a tombstone is called
 	}
-	return n.publishAbsent(ctx, r.Key, r.Kind, r.Name)
+	if err := n.publishAbsent(ctx, r.Key, r.Kind, r.Name); err != nil {
+		return err
+	}
+	n.kept -= len(k.record)
+	k.digest, k.record, k.sequence, k.run = gone, nil, 0, n.run
+	return nil
+}
+
+func (n *increment) wasCounted(key store.Key) bool {
+	_, was := n.counted[key]
+	return was
 }
 
 // complete lays a partial record over the entry's last one.
@@ -257,6 +276,19 @@ func (n *increment) forgetRecords() {
 		}
 	}
 	n.kept = 0
+}
+
+// next makes ready for the next run of a session, which is compared with what this one told.
+func (n *increment) next() { clear(n.sighted); clear(n.counted) }
+
+// decided forgets what the store knows by now: everything up to that run.
+func (n *increment) decided(run uint64) {
+	for key, k := range n.known {
+		if k.run <= run {
+			n.kept -= len(k.record)
+			delete(n.known, key)
+		}
+	}
 }
 
 // becomeWhole fetches the baseline and marks in it who was told of or sighted: the others are called absent like in any

@@ -30,6 +30,8 @@ type ingest struct {
 	// state is what had been applied of the source when the run began, since where it begins to read, nil for a full run.
 	state store.Source
 	since connectors.Checkpoint
+	// begin opens the run with its first record, where it is not open yet.
+	begin func(context.Context) error
 
 	baseline  *baseline
 	increment *increment
@@ -63,12 +65,7 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	if err := in.compare(ctx); err != nil {
 		return nil, err
 	}
-	in.tombstone = store.TombstoneDigest()
-	in.secrets = map[string]bool{}
-	for _, name := range in.rules.mapping.Secrets() {
-		in.secrets[strings.ToLower(name)] = true
-	}
-	reader, err := in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log, Waiting: in.report.waiting})
+	reader, err := in.openReader()
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +83,17 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 		return nil, err
 	}
 	return in.finished(outcome, reader), nil
+}
+
+// openReader opens the source, and learns what of its records must not travel.
+func (in *ingest) openReader() (connectors.Connector, error) {
+	in.tombstone = store.TombstoneDigest()
+	in.secrets = map[string]bool{}
+	for _, name := range in.rules.mapping.Secrets() {
+		in.secrets[strings.ToLower(name)] = true
+	}
+	return in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log,
+		Waiting: func(d time.Duration) func() { return in.report.waiting(d) }})
 }
 
 // compare learns what a full run is compared with.
@@ -278,6 +286,11 @@ func (in *ingest) callChunk(ctx context.Context, reader connectors.Connector, ke
 
 // add puts a record into the batch, stamped with run and number.
 func (in *ingest) add(ctx context.Context, key store.Key, raw *rawRecord) error {
+	if in.run == 0 {
+		if err := in.begin(ctx); err != nil {
+			return err
+		}
+	}
 	in.number++
 	raw.Source, raw.Run, raw.Number, raw.Config = in.source.Name, in.run, in.number, in.config
 	data, err := encoding.Marshal(raw)
@@ -296,6 +309,9 @@ func (in *ingest) flush(ctx context.Context) error {
 	if len(in.batch) == 0 {
 		return nil
 	}
+	if in.batches == nil {
+		return in.publishNow(ctx)
+	}
 	select {
 	case in.batches <- in.batch:
 	case <-ctx.Done():
@@ -303,6 +319,17 @@ func (in *ingest) flush(ctx context.Context) error {
 	}
 	in.batch, in.bytes = make([]events.Message, 0, maxRawBatch), 0
 	return nil
+}
+
+// publishNow writes what there is: in a session nothing is read meanwhile.
+func (in *ingest) publishNow(ctx context.Context) (err error) {
+	if len(in.batch) == 1 {
+		_, err = in.bus.Publish(ctx, in.batch[0].Subject, "", in.batch[0].Data)
+	} else {
+		_, err = in.bus.PublishBatch(ctx, in.batch, nil)
+	}
+	in.batch, in.bytes = nil, 0
+	return err
 }
 
 // publish writes batches while the next ones are read.

@@ -48,7 +48,9 @@ type Job struct {
 	Full            bool   `json:"full,omitempty"`
 	DryRun          bool   `json:"dry_run,omitempty"`
 	RequireApproval bool   `json:"require_approval,omitempty"`
-	Actor           string `json:"actor,omitempty"`
+	// Live asks for a session instead: runs one behind the other, as the source tells what changes.
+	Live  bool   `json:"live,omitempty"`
+	Actor string `json:"actor,omitempty"`
 }
 
 // started opens a run. The message's sequence is the run's number.

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 
 	"rollcall/events"
 	"rollcall/pipeline"
@@ -143,4 +145,62 @@ func TestManualCommandsAreIdempotentAndReplayed(t *testing.T) {
 		t.Errorf("p00002 is %t, %q", u.Active, u.InactiveReason)
 	}
 	c.rebuilt()
+}
+
+// U19: a sync knows how many active administrators there are; the last one stays, whatever the directory says.
+func TestTheLastAdministratorStays(t *testing.T) {
+	dir := newRoster().people(4)
+	c := newCompany(t, dir).start()
+	c.applied("read 4, created 4")
+	for _, name := range []string{"p00000", "p00001"} {
+		if _, err := c.client.SetUser(t.Context(), pipeline.Edit{User: name, Set: map[string]string{"administrator": "true"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir.remove("p00000")
+	c.applied("read 4, unchanged 3, deletions 1, deactivated 1")
+	dir.remove("p00001")
+	run := c.applied("read 3, unchanged 2, rejected 1")
+	if !slices.ContainsFunc(run.Messages, func(m string) bool { return strings.Contains(m, "[U19]") }) {
+		t.Errorf("messages %q", run.Messages)
+	}
+	if u := c.user("p00001"); !u.Active || !u.Administrator {
+		t.Errorf("the last administrator is %t", u.Active)
+	}
+	if _, err := c.client.SetUser(t.Context(), pipeline.Edit{User: "p00002", Set: map[string]string{"administrator": "true"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.applied("read 3, unchanged 2, deletions 1, deactivated 1")
+}
+
+// K6, U20: any NATS client registers a card; where users have but one it takes the old one's place, and stays when a record changes.
+func TestRegisterCard(t *testing.T) {
+	dir := newRoster()
+	dir.person("alice", "card", "0001")
+	dir.person("bob", "card", "0002")
+	c := newCompany(t, dir, func(s *pipeline.Source) { s.Options.MultipleCards = false })
+	c.config.ByHand.OneCard = true
+	c.start()
+	c.applied("read 2, created 2")
+	register := func(body string) (string, string) {
+		var answer *nats.Msg
+		c.withBus(func(bus *events.Bus) {
+			var err error
+			if answer, err = bus.Conn.Request("rollcall.api.cards.register", []byte(body), 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return answer.Header.Get("Nats-Service-Error-Code"), string(answer.Data)
+	}
+	if code, body := register(`{"user":"alice","card":" 0009 ","actor":"terminal 7"}`); code != "" || !strings.Contains(body, `"action":"updated"`) {
+		t.Errorf("registered: %s %s", code, body)
+	}
+	if code, body := register(`{"user":"bob","card":"0009","actor":"terminal 7"}`); code != "422" || strings.Contains(body, "alice") || !strings.Contains(body, "[C2]") {
+		t.Errorf("a used card: %s %s", code, body)
+	}
+	dir.set("alice", "phone", "5")
+	c.applied("read 2, unchanged 1, updated 1")
+	if cards := c.user("alice").List[store.Cards.List()]; len(cards) != 1 || cards[0].V != "0009" || !slices.Equal(cards[0].Origins, []string{"self-registered"}) {
+		t.Errorf("cards %+v", cards)
+	}
 }

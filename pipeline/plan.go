@@ -261,8 +261,12 @@ func (p *planner) count(v *policy.Verdict) {
 		*counter++
 		p.entries++
 	}
-	if v.Action == policy.Delete {
-		p.run.Read++ // an absence is an entry that the run dealt with (S3)
+	if v.Event != "" {
+		p.run.Revisions++
+	}
+	if v.Absent {
+		p.run.Read++
+		p.run.Absent++ // an absence is an entry that the run dealt with (S3)
 	}
 }
 

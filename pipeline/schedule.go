@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-co-op/gocron/v2"
 	"github.com/google/uuid"
@@ -33,6 +34,9 @@ func (s *scheduler) run(ctx context.Context) error {
 		return err
 	}
 	for _, source := range s.config.Sources {
+		if source.Enabled && source.Live {
+			go s.keepLive(ctx, source.Name)
+		}
 		if !source.Enabled || source.Schedule == "" {
 			continue
 		}
@@ -46,15 +50,43 @@ func (s *scheduler) run(ctx context.Context) error {
 	return cron.Shutdown()
 }
 
-func (s *scheduler) ask(ctx context.Context, source string) {
-	var held uint64
-	err := s.db.View(func(tx *store.Tx) error {
+// liveEvery is how often a session is asked for where there is none.
+const liveEvery = time.Second
+
+// keepLive asks for a session again and again: it is refused while there is one, or a run. A held source gets none.
+func (s *scheduler) keepLive(ctx context.Context, source string) {
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	for {
+		held, err := s.held(source)
+		if err == nil && held == 0 {
+			_, err = askForRun(ctx, s.bus, Job{Source: source, Live: true, Actor: "live"})
+		}
+		if err != nil && !errors.Is(err, ErrBusy) && ctx.Err() == nil {
+			s.log.Warn().Err(err).Str("source", source).Msg("no session")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// held returns the number of the source's held run, 0 for none.
+func (s *scheduler) held(source string) (held uint64, err error) {
+	err = s.db.View(func(tx *store.Tx) error {
 		state, err := tx.Source(source)
 		if err == nil {
 			held = state.Held
 		}
 		return err
 	})
+	return held, err
+}
+
+func (s *scheduler) ask(ctx context.Context, source string) {
+	held, err := s.held(source)
 	if err == nil && held != 0 {
 		s.log.Warn().Str("source", source).Uint64("run", held).Msg("not run: its last run is held for approval")
 		return

@@ -37,26 +37,27 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		return nil, err
 	}
 	endpoints := map[string]micro.HandlerFunc{
-		"store.source":   answer(ctx, s.source),
-		"store.baseline": s.baseline,
-		"store.entries":  answer(ctx, s.entries),
-		"store.attempts": answer(ctx, s.attempts),
-		"sources.sync":   answer(ctx, s.sync),
-		"sources.cancel": answer(ctx, s.cancel),
-		"plans.read":     answer(ctx, s.plan),
-		"plans.approve":  answer(ctx, s.approve),
-		"plans.reject":   answer(ctx, s.reject),
-		"entries.forget": answer(ctx, s.forget),
-		"runs.list":      answer(ctx, s.runs),
-		"runs.get":       answer(ctx, s.run),
-		"users.list":     answer(ctx, s.users),
-		"sources.plan":   answer(ctx, s.planRetirement),
-		"sources.retire": answer(ctx, s.retire),
-		"users.get":      answer(ctx, s.user),
-		"users.identify": answer(ctx, s.identify),
-		"groups.list":    answer(ctx, s.groups),
-		"groups.get":     answer(ctx, s.group),
-		"status":         answer(ctx, s.status),
+		"store.source":    answer(ctx, s.source),
+		"store.baseline":  s.baseline,
+		"store.entries":   answer(ctx, s.entries),
+		"store.attempts":  answer(ctx, s.attempts),
+		"sources.sync":    answer(ctx, s.sync),
+		"sources.cancel":  answer(ctx, s.cancel),
+		"plans.read":      answer(ctx, s.plan),
+		"plans.approve":   answer(ctx, s.approve),
+		"plans.reject":    answer(ctx, s.reject),
+		"entries.forget":  answer(ctx, s.forget),
+		"runs.list":       answer(ctx, s.runs),
+		"runs.get":        answer(ctx, s.run),
+		"users.list":      answer(ctx, s.users),
+		"sources.plan":    answer(ctx, s.planRetirement),
+		"sources.retire":  answer(ctx, s.retire),
+		"users.get":       answer(ctx, s.user),
+		"entries.waiting": answer(ctx, s.unsettled),
+		"users.identify":  answer(ctx, s.identify),
+		"groups.list":     answer(ctx, s.groups),
+		"groups.get":      answer(ctx, s.group),
+		"status":          answer(ctx, s.status),
 	}
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
@@ -141,6 +142,7 @@ type (
 	usersRequest    struct {
 		Query UserQuery
 		After string
+		Keys  bool
 	}
 	userRequest struct{ Name string }
 )
@@ -250,7 +252,11 @@ func (s *service) sync(ctx context.Context, job Job) (string, error) {
 	if !source.Enabled {
 		return "", connectors.Hint(fmt.Errorf("source %s is switched off", job.Source), "set enabled: true in the configuration")
 	}
-	return askForRun(ctx, s.bus, job)
+	id, err := askForRun(ctx, s.bus, job)
+	if errors.Is(err, ErrBusy) && source.Live {
+		return s.askSession(ctx, job, err)
+	}
+	return id, err
 }
 
 func (s *service) cancel(ctx context.Context, q decisionRequest) (*store.Run, error) {
@@ -379,7 +385,7 @@ func (s *service) users(_ context.Context, q usersRequest) (page userPage, err e
 			}
 			page.After = u.ID
 			if q.Query.matches(u) {
-				page.Users = append(page.Users, u.AppendJSON(nil, store.CardsFull))
+				return page.add(tx, q, u)
 			}
 			return nil
 		})
@@ -388,10 +394,22 @@ func (s *service) users(_ context.Context, q usersRequest) (page userPage, err e
 }
 
 type userPage struct {
-	Users   []json.RawMessage
+	Users []json.RawMessage
+	// Keys are those of the owners' entries, where they were asked for.
+	Keys    []string
 	After   string
 	More    bool
 	scanned int
+}
+
+func (p *userPage) add(tx *store.Tx, q usersRequest, u *store.User) error {
+	p.Users = append(p.Users, u.AppendJSON(nil, store.CardsFull))
+	if !q.Keys {
+		return nil
+	}
+	key, err := keyOf(tx, u)
+	p.Keys = append(p.Keys, key)
+	return err
 }
 
 func (s *service) user(_ context.Context, q userRequest) (body json.RawMessage, err error) {

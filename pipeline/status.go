@@ -33,8 +33,11 @@ type SourceStatus struct {
 	Configured bool   `json:"configured"`
 	Enabled    bool   `json:"enabled"`
 	Schedule   string `json:"schedule,omitempty"`
-	Entries    int    `json:"entries"`
-	Active     int    `json:"active"`
+	// Live is true for a source that is to stay connected, Session while a worker keeps a session.
+	Live    bool `json:"live,omitempty"`
+	Session bool `json:"session,omitempty"`
+	Entries int  `json:"entries"`
+	Active  int  `json:"active"`
 	// Applied is the last applied run, Held the one that waits for a decision, 0 for none.
 	Applied uint64 `json:"applied"`
 	Held    uint64 `json:"held,omitempty"`
@@ -59,7 +62,7 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 			if err != nil {
 				return err
 			}
-			one.Configured, one.Enabled, one.Schedule = true, source.Enabled, source.Schedule
+			one.Configured, one.Enabled, one.Schedule, one.Live = true, source.Enabled, source.Schedule, source.Live
 			status.Sources = append(status.Sources, one)
 		}
 		for _, name := range tx.SourceNames() {
@@ -75,6 +78,9 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 		return nil
 	})
 	if err != nil {
+		return status, err
+	}
+	if err := s.sessions(ctx, status.Sources); err != nil {
 		return status, err
 	}
 	if status.LogEnd, err = lastSequence(ctx, s.bus, events.LogStream); err != nil {

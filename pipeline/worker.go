@@ -14,6 +14,7 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/events"
+	"rollcall/store"
 )
 
 // worker takes jobs and reads sources: the first stage of a record's way. Any number of workers share the jobs; a
@@ -81,7 +82,11 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go w.keepAlive(ctx, msg)
-	if err := w.attempts(ctx, job); err != nil {
+	work := w.attempts
+	if job.Live {
+		work = w.live
+	}
+	if err := work(ctx, job); err != nil {
 		if ctx.Err() != nil {
 			return // the process stops: the job goes to another worker, or to the next start
 		}
@@ -169,30 +174,50 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 	if _, err := appendLog(ctx, w.bus, events.LogSubject(job.Source, logFinished), fmt.Sprintf("finished-%d", run), done); err != nil {
 		return false, err
 	}
-	_, err = result.wait(ctx)
+	ended, err := result.wait(ctx)
+	if err == nil && ended.State == store.Applied && in.source.Export != "" {
+		w.export(ctx, in)
+	}
 	return false, err
+}
+
+// export writes the source's users to its file. The run stands whatever becomes of that.
+func (w *worker) export(ctx context.Context, in *ingest) {
+	users, err := w.client.ExportFile(ctx, in.source.Export, ExportOptions{Query: UserQuery{Source: in.source.Name}})
+	if err != nil {
+		in.log.Error().Err(err).Str("path", in.source.Export).Msg("the export failed; the run was applied")
+		return
+	}
+	in.log.Info().Int("users", users).Str("path", in.source.Export).Msg("exported")
 }
 
 // begin publishes the source's rules and opens the run. The sequence of "started" is the run's number, so that no two
 // attempts ever share one.
 func (w *worker) begin(ctx context.Context, job Job) (*ingest, error) {
+	in, err := w.prepare(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	in.run, err = appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
+		started{Job: job, Kind: in.kind(), Config: in.config, Worker: w.name})
+	in.log = w.log.With().Str("source", job.Source).Uint64("run", in.run).Logger()
+	return in, err
+}
+
+// prepare publishes the source's rules and decides where to begin.
+func (w *worker) prepare(ctx context.Context, job Job) (*ingest, error) {
 	source, err := w.config.source(job.Source)
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{bus: w.bus, client: w.client, source: source, job: job}
+	in := &ingest{bus: w.bus, client: w.client, source: source, job: job, log: w.log.With().Str("source", job.Source).Logger()}
 	if in.config, err = w.rules.publish(ctx, w.config.rules(source)); err != nil {
 		return nil, err
 	}
 	if in.rules, err = w.rules.load(ctx, in.config); err != nil {
 		return nil, err
 	}
-	if err := in.choose(ctx); err != nil {
-		return nil, err
-	}
-	in.run, err = appendLog(ctx, w.bus, events.LogSubject(job.Source, logStarted), "",
-		started{Job: job, Kind: in.kind(), Config: in.config, Worker: w.name})
-	in.log = w.log.With().Str("source", job.Source).Uint64("run", in.run).Logger()
+	err = in.choose(ctx)
 	return in, err
 }
 

@@ -43,6 +43,8 @@
 // A claim that a run gives up ahead of its user's new state is remembered as released, so that Check can
 // tell a run that is being applied from a broken index.
 //
+// Answers to commands rest in 1,024 slots by their place in the log: bounded without sweeping.
+//
 // An origin's flags and digest lie in front of its encoding: the baseline of 100,000 entries is read without
 // decoding any.
 //

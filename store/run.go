@@ -64,6 +64,10 @@ type Run struct {
 	RequireApproval bool   `json:"-" cbor:"37,keyasint,omitempty"`
 	// Again is true for a failed attempt after which another one of the same job follows by itself.
 	Again bool `json:"again,omitempty" cbor:"38,keyasint,omitempty"`
+	// Revisions is how many users the run changes.
+	Revisions int `json:"revisions" cbor:"40,keyasint"`
+	// Absent is how many of the entries in Read the source did not have.
+	Absent int `json:"-" cbor:"39,keyasint,omitempty"`
 	// Whole is true for a run that read its whole source, whatever it was meant to be.
 	Whole bool `json:"whole,omitempty" cbor:"50,keyasint,omitempty"`
 	// Since and Until say in words which checkpoint the run began at and which one it ended with.

@@ -62,7 +62,7 @@ func (a *app) client(cmd *cobra.Command, about string, fn func(ctx context.Conte
 func unscheduled(c pipeline.Config) pipeline.Config {
 	sources := make([]pipeline.Source, len(c.Sources))
 	for i, s := range c.Sources {
-		s.Schedule = ""
+		s.Schedule, s.Live = "", false
 		sources[i] = s
 	}
 	c.Sources = sources

@@ -93,6 +93,14 @@ func (a *app) showRun() *cobra.Command {
 	return a.jsonFlag(cmd)
 }
 
+// scopeOf is the run's kind, with a word where it read everything although it was not meant to.
+func scopeOf(r store.Run) string {
+	if r.Whole && r.Kind != "full" {
+		return kind(r) + ", but everything was read"
+	}
+	return kind(r)
+}
+
 // describe prints all that is known of a run.
 func (a *app) describe(r store.Run) error {
 	t := newTable(a.stdout)
@@ -103,7 +111,7 @@ func (a *app) describe(r store.Run) error {
 	}
 	show("source", r.Source)
 	show("run", fmt.Sprint(r.Number))
-	show("kind", kind(r))
+	show("kind", scopeOf(r))
 	show("state", r.State)
 	show("reason", r.Reason)
 	show("try", r.Try)
@@ -114,6 +122,8 @@ func (a *app) describe(r store.Run) error {
 	show("compared with run", fmt.Sprint(r.From))
 	show("server", r.Server)
 	show("evidence of the end", r.Evidence)
+	show("checkpoint before", r.Since)
+	show("checkpoint after", r.Until)
 	show("read", fmt.Sprintf("%d in %d pages, %d bytes, %s waiting for the source", r.Read, r.Pages, r.Bytes, seconds(r.Wire)))
 	for _, c := range []struct {
 		name string

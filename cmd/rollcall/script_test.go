@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/pem"
 	"errors"
 	"flag"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"rollcall/connectors/entra/graphtest"
 	"rollcall/connectors/ldap/ldaptest"
 )
 
@@ -45,6 +47,50 @@ func TestDirectoryScripts(t *testing.T) {
 	p.Cmds["staff"] = func(ts *testscript.TestScript, _ bool, args []string) { changeStaff(ts, server, args) }
 	p.Cmds["thaw"] = func(*testscript.TestScript, bool, []string) { other.Thaw() }
 	testscript.Run(t, p)
+}
+
+// The scripts in testdata/tenant do so on an emulated Microsoft Graph.
+func TestTenantScripts(t *testing.T) {
+	graph, err := graphtest.Start(graphtest.Options{PageSize: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(graph.Close)
+	const client, secret = "11111111-2222-3333-4444-555555555555", "not-a-secret-of-anybody"
+	graph.Register(graphtest.App{ClientID: client, Secret: secret, SecretExpires: time.Now().Add(10 * 24 * time.Hour), Roles: []string{"User.Read.All", "Application.Read.All"}})
+	ids := map[string]string{}
+	for _, name := range []string{"alice", "bob", "carol"} {
+		ids[name] = graph.Directory.AddUser(graphtest.Properties{"userPrincipalName": name + "@example.org", "displayName": name + " example",
+			"mail": name + "@example.org", "accountEnabled": true, "employeeId": "0A1B"[:3] + name[:1]})
+	}
+	p := scripts("testdata/tenant", func(e *testscript.Env) error {
+		for name, value := range map[string]string{"GRAPH_URL": graph.URL, "TENANT": graph.Tenant(), "CLIENT": client} {
+			e.Setenv(name, value)
+		}
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: graph.Certificate().Raw})
+		return errors.Join(os.WriteFile(filepath.Join(e.WorkDir, "ca.pem"), ca, 0o644),
+			os.WriteFile(filepath.Join(e.WorkDir, "cloud.secret"), []byte(secret+"\n"), 0o600))
+	})
+	p.Cmds["graph"] = func(ts *testscript.TestScript, _ bool, args []string) { changeGraph(ts, graph, ids, args) }
+	testscript.Run(t, p)
+}
+
+// changeGraph changes the tenant: graph set alice department=IT, graph clear alice department, graph delete alice, graph expire.
+func changeGraph(ts *testscript.TestScript, graph *graphtest.Server, ids map[string]string, args []string) {
+	switch {
+	case len(args) == 3 && args[0] == "set":
+		name, value, _ := strings.Cut(args[2], "=")
+		graph.Directory.Patch(ids[args[1]], graphtest.Properties{name: value})
+	case len(args) == 3 && args[0] == "clear":
+		graph.Directory.Patch(ids[args[1]], graphtest.Properties{args[2]: nil})
+	case len(args) == 2 && args[0] == "delete":
+		graph.Directory.Delete(ids[args[1]])
+		graph.Directory.Purge(ids[args[1]])
+	case len(args) == 1 && args[0] == "expire":
+		graph.Resync(false)
+	default:
+		ts.Fatalf("usage: graph set|clear|delete|expire …")
+	}
 }
 
 // changeStaff changes entries under ou=staff: staff add alice mail=…, staff set alice mail=…, staff rename alice ally, staff

@@ -65,6 +65,10 @@ func sourceRow(s pipeline.SourceStatus) []string {
 		row[1] = "not in the configuration"
 	case !s.Enabled:
 		row[1] = "not enabled"
+	case s.Live && s.Session:
+		row[1] = "live, in session"
+	case s.Live:
+		row[1] = "live, no session"
 	case s.Schedule == "":
 		row[1] = "by hand"
 	}

@@ -193,7 +193,12 @@ func worse(a, b int) int {
 
 // changes counts the users that a run changes.
 func changes(run store.Run) int {
-	return run.Created + run.Updated + run.Deactivated + run.Reactivated + run.Merged + max(0, run.Deletions-run.Deactivated)
+	return run.Created + run.Updated + run.Deactivated + run.Reactivated + run.Merged + bereft(run)
+}
+
+// bereft counts the users who were changed because an entry is gone, and are not deactivated.
+func bereft(run store.Run) int {
+	return max(0, run.Revisions-run.Created-run.Updated-run.Deactivated-run.Reactivated-run.Merged)
 }
 
 // summary is a run in a line.
@@ -231,7 +236,7 @@ func beside(run store.Run) string {
 		word string
 	}{{run.Reactivated, "reactivated"}, {run.Merged, "merged"}, {run.Ignored, "ignored"}, {run.Disabled, "disabled"},
 		{run.Conflicts, "in conflict"}, {run.Rejected, "rejected"},
-		{run.Deletions - run.Deactivated, "gone"}} {
+		{bereft(run), "gone"}} {
 		if c.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", c.n, c.word)
 		}

@@ -29,6 +29,8 @@ type checkpoint struct {
 	// Invocation and USN are a domain controller's database and the number of its last change.
 	Invocation string `json:"invocation,omitempty"`
 	USN        int64  `json:"usn,omitempty"`
+	// Groups is that of the groups, where they are read.
+	Groups *checkpoint `json:"groups,omitempty"`
 }
 
 func (p *pass) newCheckpoint(chosen choice) *checkpoint {
@@ -55,28 +57,38 @@ func (c *checkpoint) clone() *checkpoint {
 	return &copied
 }
 
-func (c *checkpoint) equal(other *checkpoint) bool {
-	a, errA := c.encode()
-	b, errB := other.encode()
-	return errA == nil && errB == nil && string(a) == string(b)
+// decodeCheckpoint reads a checkpoint that this source can go on from, nil for the beginning.
+func (s *source) decodeCheckpoint(since connectors.Checkpoint) (*checkpoint, error) {
+	if since == nil {
+		return nil, nil
+	}
+	c := &checkpoint{}
+	if err := json.Unmarshal(since, c); err != nil {
+		return nil, errExpired("it cannot be read: %w", err)
+	}
+	if groups := s.ofGroups(); groups != nil {
+		if err := groups.accept(c.Groups); err != nil {
+			return nil, err
+		}
+	}
+	return c, s.accept(c)
 }
 
-// decodeCheckpoint reads a checkpoint that this source can go on from.
-func (s *source) decodeCheckpoint(since connectors.Checkpoint) (*checkpoint, error) {
-	c := &checkpoint{}
-	if err := json.Unmarshal(since, c); err != nil || wayOf(c.Way) == nil {
-		return nil, errExpired("it is not one of this version's")
+// accept refuses a checkpoint that another pass left behind.
+func (s *source) accept(c *checkpoint) error {
+	if c == nil || wayOf(c.Way) == nil {
+		return errExpired("it is not one of this version's")
 	}
 	if named := s.config.changes(); named != "auto" && named != c.Way {
-		return nil, errExpired("changes were found by %s, now %s is configured", c.Way, named)
+		return errExpired("changes were found by %s, now %s is configured", c.Way, named)
 	}
 	if c.Scope != s.scopeHash() {
-		return nil, errExpired("bases, filter, key or attributes are others than those that were read")
+		return errExpired("bases, filter, key or attributes are others than those that were read")
 	}
 	if c.Cookies == nil {
 		c.Cookies = map[string][]byte{}
 	}
-	return c, nil
+	return nil
 }
 
 // Tell names the way and the time, number or hash that the checkpoint holds.

@@ -35,6 +35,8 @@ type Config struct {
 	BindPasswordFile string `yaml:"bind_password_file"`
 	// BaseDNs are read with all that is below them. One below another adds nothing.
 	BaseDNs []string `yaml:"base_dns"`
+	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
+	GroupBaseDNs []string `yaml:"-"`
 	// Filter is an RFC 4515 filter, or lines attribute=value of which one must match (L5).
 	Filter string `yaml:"filter"`
 	// Key is the attribute with the stable id.
@@ -80,7 +82,7 @@ func (c *Config) Scope() string {
 		bases[i] = normalDN(base)
 	}
 	slices.Sort(bases)
-	return fmt.Sprintf("ldap bases %q filter %s key %s", bases, filter, strings.ToLower(c.key()))
+	return fmt.Sprintf("ldap bases %q filter %s key %s", bases, filter, strings.ToLower(c.key())) + c.groupScope()
 }
 
 // Validate returns every mistake.
@@ -95,7 +97,7 @@ func (c *Config) Validate() error {
 	if len(c.BaseDNs) == 0 {
 		mistakes = append(mistakes, connectors.Hint(errors.New("base_dns: none is given"), `base_dns: ["ou=people,dc=example,dc=com"]; rollcall init ldap --server URL finds the naming context`))
 	}
-	for _, base := range c.BaseDNs {
+	for _, base := range slices.Concat(c.BaseDNs, c.GroupBaseDNs) {
 		if _, err := ldap.ParseDN(base); err != nil {
 			mistakes = append(mistakes, connectors.Hint(fmt.Errorf("base_dns: %q is no distinguished name: %w", base, err), "for example ou=people,dc=example,dc=com"))
 		}

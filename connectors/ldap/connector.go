@@ -32,18 +32,17 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	if err := ctx.Err(); err != nil {
 		return connectors.Outcome{}, context.Cause(ctx)
 	}
+	begin, err := s.decodeCheckpoint(since)
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
 	se, err := s.connect(ctx)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
 	defer se.close()
 	p := s.pass(se, emit)
-	var o connectors.Outcome
-	if since == nil {
-		o, err = p.readAll()
-	} else {
-		o, err = p.readChanges(since)
-	}
+	o, err := p.read(begin)
 	var emitted *emitError
 	switch {
 	case errors.As(err, &emitted):
@@ -52,6 +51,15 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 		return connectors.Outcome{}, err
 	case ctx.Err() != nil:
 		return connectors.Outcome{}, context.Cause(ctx)
+	}
+	if since == nil && p.entries+p.groups == 0 && len(p.references) > 0 {
+		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
+			se.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
+	}
+	if p.next != nil {
+		if o.Next, err = p.next.encode(); err != nil {
+			return connectors.Outcome{}, err
+		}
 	}
 	s.server = se.server
 	return o, nil
@@ -77,6 +85,8 @@ type pass struct {
 	pages      int                         // searches
 	paged      int                         // pages of entries
 	evidence   string                      // how the end was proven
+	groups     int                         // groups among what was emitted before
+	next       *checkpoint                 // where the next pass begins, nil when it reads everything again
 	references []string
 }
 
@@ -284,6 +294,9 @@ func (p *pass) fetchRange(r *connectors.Record, more rangedAttribute) error {
 func (p *pass) outcome() connectors.Outcome {
 	o := connectors.Outcome{Server: p.session.server, Pages: p.pages, Bytes: p.session.tap.bytes.Load(),
 		Wire: time.Duration(p.session.tap.wait.Load()), Evidence: p.evidence}
+	if p.groups > 0 {
+		o.Evidence += fmt.Sprintf(", groups likewise: %d", p.groups)
+	}
 	if len(p.references) > 0 {
 		o.Warnings = []string{"the server refers to other servers, which are not read: " + strings.Join(p.references, ", ")}
 	}

@@ -307,7 +307,7 @@ func TestSilentServer(t *testing.T) {
 		s.Add(fmt.Sprintf("uid=p%d,ou=people,%s", i, s.Suffix), person(fmt.Sprint("p", i)))
 	}
 	c := config(s)
-	c.IdleTimeout = 500 * time.Millisecond
+	c.IdleTimeout, c.PageSize = 500*time.Millisecond, 5 // the next page is never answered
 	n := 0
 	_, err := open(t, c).Read(t.Context(), nil, func(connectors.Record) error {
 		if n++; n == 5 {

@@ -25,7 +25,10 @@ func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, e
 	}
 	defer se.close()
 	p := &pass{source: s, session: se}
-	return present, p.lookUpAll(keys, present)
+	if err := p.lookUpAll(keys, present); err != nil {
+		return nil, err
+	}
+	return present, s.presentGroups(ctx, keys, present)
 }
 
 // lookUpAll notes in present which of the keys exist.

@@ -263,7 +263,7 @@ func TestReferencesAreTold(t *testing.T) {
 func TestSlowReceiver(t *testing.T) {
 	s := &ldaptest.Scripted{Answer: members(2000, 1500)}
 	c := &ldap.Config{Type: "active-directory", Servers: []string{ldaptest.StartScripted(t, s)}, BaseDNs: []string{"dc=example"}, Attributes: []string{"member"},
-		IdleTimeout: 200 * time.Millisecond}
+		Changes: "full", IdleTimeout: 200 * time.Millisecond}
 	reader := open(t, c)
 	pages := 0
 	answer := s.Answer

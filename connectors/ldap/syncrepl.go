@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -311,17 +312,55 @@ func (p *pass) trust(c *checkpoint) error {
 		if c.Contexts[base] == "" {
 			continue
 		}
-		found, err := p.ask(c.Contexts[base], ldap.ScopeBaseObject, "(objectClass=*)", []string{"contextCSN"})
-		if err != nil || len(found.Entries) == 0 {
+		now, err := p.contextCSN(c.Contexts[base])
+		if err != nil {
 			return err
 		}
 		for _, name := range []string{base, containersOf(base)} {
-			if err := goesOn(csnsOf(string(c.Cookies[name])), found.Entries[0].GetAttributeValues("contextCSN")); err != nil {
+			if err := goesOn(csnsOf(string(c.Cookies[name])), now); err != nil {
 				return err
 			}
 		}
+		if err := p.speaksUp(c.Contexts[base], now); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// contextCSN returns the numbers of the last changes that the server tells of, none when the account may not see them.
+func (p *pass) contextCSN(context string) ([]string, error) {
+	found, err := p.ask(context, ldap.ScopeBaseObject, "(objectClass=*)", []string{"contextCSN"})
+	if err != nil || len(found.Entries) == 0 {
+		return nil, err
+	}
+	return found.Entries[0].GetAttributeValues("contextCSN"), nil
+}
+
+// speaksUp asks for a whole run when the server holds changes that it does not tell of: a slapd that was killed forgets those since its
+// last checkpoint until the next write.
+func (p *pass) speaksUp(context string, told []string) error {
+	if len(told) == 0 {
+		return nil
+	}
+	newest := ldap.EscapeFilter(slices.Max(told))
+	request := ldap.NewSearchRequest(context, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 1, 0, false,
+		"(&(entryCSN>="+newest+")(!(entryCSN="+newest+")))", []string{"1.1"}, nil)
+	found, err := p.search(request, nil)
+	if err != nil && !errors.Is(err, errLimit) {
+		return err
+	}
+	if err == nil && len(found.Entries) == 0 {
+		return nil
+	}
+	now, err := p.contextCSN(context)
+	if err != nil {
+		return err
+	}
+	if slices.Max(append(now, "")) > slices.Max(told) {
+		return nil // it came in between
+	}
+	return errExpired("%s holds changes that it does not tell of: it was killed, and tells of them with the next change", p.session.server)
 }
 
 // goesOn compares the numbers of a cookie with the server's, each by server id.

@@ -107,51 +107,63 @@ func (c choice) explain() []string {
 	return lines
 }
 
-// readAll makes a full pass.
-func (p *pass) readAll() (connectors.Outcome, error) {
-	chosen, err := p.choose()
+// read makes a pass, from the beginning when since is nil. The groups come first, because the filter of the people may match them too.
+func (p *pass) read(since *checkpoint) (connectors.Outcome, error) {
+	groups, err := p.readGroups(since)
 	if err != nil {
 		return connectors.Outcome{}, err
+	}
+	whole := true
+	if since == nil {
+		err = p.readAll()
+	} else {
+		whole, err = p.readChanges(since)
+	}
+	if err != nil {
+		return connectors.Outcome{}, err
+	}
+	if groups != nil && groups.whole != whole {
+		return connectors.Outcome{}, errExpired("%s tells of groups who is gone and of people who is there, or the other way round", p.session.server)
+	}
+	if groups != nil && (groups.next == nil || p.next == nil) {
+		p.next = nil
+	} else if groups != nil {
+		p.next.Groups = groups.next
+	}
+	o := p.outcome()
+	o.Whole = whole
+	return o, nil
+}
+
+// readAll reads everything.
+func (p *pass) readAll() error {
+	chosen, err := p.choose()
+	if err != nil {
+		return err
 	}
 	if len(p.config.bases()) > 1 || !p.uniqueKey() {
 		p.emitted = map[fingerprint]fingerprint{}
 	}
 	c := p.newCheckpoint(chosen)
 	if err := chosen.whole(p, c); err != nil {
-		return connectors.Outcome{}, err
+		return err
 	}
-	if p.entries == 0 && len(p.references) > 0 {
-		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
-			p.session.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
-	}
-	o := p.outcome()
-	o.Whole = true
 	if chosen.name != "full" {
-		o.Next, err = c.encode()
+		p.next = c
 	}
-	return o, err
+	return nil
 }
 
-// readChanges makes a pass from a checkpoint.
-func (p *pass) readChanges(since connectors.Checkpoint) (connectors.Outcome, error) {
-	c, err := p.decodeCheckpoint(since)
-	if err != nil {
-		return connectors.Outcome{}, err
-	}
-	before := c.clone()
-	whole, err := wayOf(c.Way).changes(p, c)
-	if err != nil {
-		return connectors.Outcome{}, err
+// readChanges reads what changed since a checkpoint.
+func (p *pass) readChanges(since *checkpoint) (whole bool, err error) {
+	p.next = since.clone()
+	if whole, err = wayOf(since.Way).changes(p, p.next); err != nil {
+		return false, err
 	}
 	if p.evidence == "" {
-		p.evidence = fmt.Sprintf("success and the mark of %s for %d of %[2]d bases: %d changed, %d gone, %d there as before", c.Way, len(p.config.bases()), p.entries, p.deletions, p.sightings)
+		p.evidence = fmt.Sprintf("success and the mark of %s for %d of %[2]d bases: %d changed, %d gone, %d there as before", since.Way, len(p.config.bases()), p.entries, p.deletions, p.sightings)
 	}
-	o := p.outcome()
-	o.Whole = whole
-	if o.Next = since; !c.equal(before) {
-		o.Next, err = c.encode()
-	}
-	return o, err
+	return whole, nil
 }
 
 // errExpired asks for a whole run.

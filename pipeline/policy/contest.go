@@ -64,11 +64,21 @@ func (d *desk) claim() wishes {
 		for _, c := range u.wishes() {
 			if u.insists(c) {
 				w[c] = append(w[c], u)
+			} else if c.Space == store.Names {
+				d.hope(u, c)
 			}
 		}
 	}
 	d.claimRefused(w)
 	return w
+}
+
+// hope notes who gets a name as an alias if nobody else has it.
+func (d *desk) hope(u *unit, c store.Claim) {
+	if d.hopes == nil {
+		d.hopes = wishes{}
+	}
+	d.hopes[c] = append(d.hopes[c], u)
 }
 
 // claimRefused adds what entries say that are in conflict already: two who want one name stay two when one of
@@ -335,8 +345,14 @@ func (d *desk) taken(u *unit, e *entry, wanting wishes) (string, error) {
 		}
 	}
 	holder, err := d.holder(name)
-	if err != nil || holder == nil {
+	if err != nil {
 		return "", err
+	}
+	if holder == nil {
+		if hopes := d.hopes[name]; len(hopes) == 1 && !hopes[0].refused {
+			return u.usedText(name, nameOf(hopes[0].new)), nil
+		}
+		return "", nil
 	}
 	if other := d.unitBy(holder.ID); other == nil || other.refused || holds(other.wanted, name) {
 		return u.usedText(name, d.called(holder)), nil

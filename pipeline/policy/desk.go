@@ -17,6 +17,8 @@ type desk struct {
 	// byUser and byKey find what is on a desk with several entries.
 	byUser map[string]*unit
 	byKey  map[store.Key]*entry
+	// hopes are aliases that users get if nobody else has them.
+	hopes wishes
 	// byNumber are the known users who bring a personal number in this run (O5).
 	byNumber map[string]*unit
 	// firstEntry, firstUnit and said serve a desk with a single entry, which is used again and again.

@@ -26,6 +26,11 @@
 // A user belongs to the first source that took him. A waiting entry keeps the digest of its record, so
 // that a second identical run publishes nothing; that it waits brings it into the next run.
 //
+// A [Hand] decides what a person does, on the same [View], and its [Deed] is written like a verdict. A list that is set by
+// hand keeps the origins of values that were there; new ones are manual. What a person set stays where the source's
+// merge mode leaves it, and only the memory of what was overridden goes: nobody is told of that, nor of entries that are
+// linked without changing anything.
+//
 // The reason of a refusal stands in the verdict's text of the origin ("conflict: …"), because the
 // same refusal for another reason is news.
 package policy

@@ -3,6 +3,7 @@ package policy
 import (
 	gocmp "cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -102,23 +103,99 @@ func (c *company) options(source string) Options {
 // byHand does what people do to users.
 func (c *company) byHand() {
 	for _, u := range c.world.sorted() {
-		switch rapid.IntRange(0, 12).Draw(c.T, "by hand") {
-		case 0:
-			c.world.replace(u, func(u *store.User) { u.Active, u.InactiveReason = false, "manual" })
-		case 1:
-			c.world.replace(u, func(u *store.User) {
-				u.List[store.Groups.List()] = mergeList(u.List[store.Groups.List()], []string{"Chess"}, "manual", addNew)
-			})
-		case 2:
-			if u.Owner != "" {
-				c.world.replace(u, func(u *store.User) {
-					u.Overrides = map[store.Property]string{store.Phone: u.Text[store.Phone]}
-					u.Text[store.Phone] = "by hand"
-				})
-			}
-		case 3:
-			c.world.replace(u, func(u *store.User) { u.Administrator = true })
+		hand := Hand{View: c.world.view(), Time: c.world.clock, Administrators: c.world.run("").Administrators}
+		deed, err := c.draw(hand, u.ID)
+		if err != nil {
+			c.Fatal(err)
 		}
+		if deed != nil {
+			c.Logf("by hand: %s", deedText(deed))
+			c.world.do(c.T, deed)
+			c.spared(u, deed)
+		}
+	}
+	if rapid.IntRange(0, 15).Draw(c.T, "retire") == 0 {
+		c.retire(rapid.SampledFrom([]string{"corp", "csv"}).Draw(c.T, "retired"))
+	}
+}
+
+// draw decides one of the things that people do to a user, nil for nothing.
+func (c *company) draw(hand Hand, id string) (*Deed, error) {
+	card := Card{Number: rapid.SampledFrom([]string{"0001", "0002", "0003"}).Draw(c.T, "card"), Origin: Manual}
+	switch rapid.IntRange(0, 24).Draw(c.T, "by hand") {
+	case 0:
+		return hand.Deactivate(id)
+	case 1:
+		return hand.Set(id, []Assignment{{Property: "groups", List: []string{"Chess"}}})
+	case 2:
+		return hand.Set(id, []Assignment{{Property: "phone", Text: someNumbers.Draw(c.T, "phone by hand")}})
+	case 3:
+		return hand.Set(id, []Assignment{{Property: Administrator, Text: rapid.SampledFrom([]string{"true", "false"}).Draw(c.T, "administrator")}})
+	case 4:
+		return hand.Reactivate(id)
+	case 5:
+		return hand.Set(id, []Assignment{{Property: "user_name", Text: someNames.Draw(c.T, "name by hand")}})
+	case 6:
+		return hand.Set(id, []Assignment{{Property: "aliases", List: rapid.SliceOfN(someNames, 0, 2).Draw(c.T, "aliases by hand")}})
+	case 7:
+		return hand.AddCard(id, card)
+	case 8:
+		return hand.AddCard(id, Card{Number: card.Number, Origin: SelfRegistered, Alone: true})
+	case 9:
+		return hand.RemoveCard(id, card.Number)
+	case 10:
+		return hand.Anonymize(id)
+	}
+	return nil, nil
+}
+
+// spared fails when people did what nobody may do.
+func (c *company) spared(old *store.User, d *Deed) {
+	u := c.world.users[old.ID]
+	switch {
+	case d.Refused() && u != old:
+		c.Errorf("a refusal changed %s: %s", nameOf(old), d.Reason)
+	case old.Anonymized && u != old:
+		c.Errorf("U22: anonymous %s was changed", nameOf(old))
+	case strings.HasPrefix(nameOf(old), "*") && (nameOf(u) != nameOf(old) || old.Active && !u.Active):
+		c.Errorf("U2: %s is %s", nameOf(old), nameOf(u))
+	case !strings.HasPrefix(nameOf(old), "*") && strings.HasPrefix(nameOf(u), "*"):
+		c.Errorf("U2: %s became built-in", nameOf(old))
+	case old.Active && old.Administrator && c.world.run("").Administrators == 0:
+		c.Errorf("U19: no administrator is left")
+	}
+}
+
+// retire takes a source out as the reconciler does, entry by entry.
+func (c *company) retire(source string) {
+	r := Retirement{Source: source, Deactivate: rapid.Bool().Draw(c.T, "deactivate"), Heirs: []Heir{{Source: "corp", Label: "corp"}, {Source: "csv", Label: "csv"}}}
+	r.Heirs = slices.DeleteFunc(r.Heirs, func(h Heir) bool { return h.Source == source })
+	c.Logf("retire %s", source)
+	keys := slices.SortedFunc(maps.Keys(c.world.origins[source]), func(a, b store.Key) int { return strings.Compare(string(a[:]), string(b[:])) })
+	admins := c.world.run("").Administrators
+	for _, key := range keys {
+		id := c.world.origins[source][key].User
+		delete(c.world.origins[source], key)
+		if id == "" || !slices.ContainsFunc(c.world.users[id].Origins, func(ref store.OriginRef) bool { return ref.Source == source }) {
+			continue
+		}
+		hand := Hand{View: c.world.view(), Time: c.world.clock, Administrators: c.world.run("").Administrators}
+		deed, err := hand.Retire(id, r)
+		if err != nil {
+			c.Fatal(err)
+		}
+		c.Logf("  %s", Sentence(&deed.Verdict))
+		c.world.write(c.T, deed)
+		for _, list := range c.world.users[id].List {
+			if slices.ContainsFunc(list, func(v store.Value) bool { return slices.Contains(v.Origins, source) }) {
+				c.Errorf("S6: %s has %v of %s, which is retired", nameOf(deed.User), list, source)
+			}
+		}
+	}
+	c.world.runs[source] = 0
+	c.world.check(c.T)
+	if admins > 0 && c.world.run("").Administrators == 0 {
+		c.Errorf("U19: no administrator is left")
 	}
 }
 
@@ -140,22 +217,10 @@ func (w *world) sorted() []*store.User {
 	return users
 }
 
-func (w *world) replace(old *store.User, change func(*store.User)) {
-	u := *old
-	change(&u)
-	for _, c := range store.Claims(old) {
-		delete(w.held, c)
-	}
-	for _, c := range store.Claims(&u) {
-		w.held[c] = u.ID
-	}
-	w.users[u.ID] = &u
-}
-
 // read is a whole run's changes: what differs from what was applied, and who is absent.
 func (c *company) read(source string) (changes []*mapping.Change) {
 	add := func(change *mapping.Change, digest store.Digest) {
-		if o := c.world.origins[source][store.KeyOf(change.Key)]; o != nil && o.Digest == digest {
+		if o := c.world.origins[source][store.KeyOf(change.Key)]; o != nil && (o.Digest == digest || o.Tombstone) {
 			return
 		}
 		change.Kind, change.Entry, change.Digest = gocmp.Or(change.Kind, connectors.User), "uid="+change.Key, digest
@@ -214,18 +279,39 @@ func (c *company) runSource(source string) {
 			return // the next run counts one more miss
 		}
 	}
-	r = c.world.run(source)
+	c.again(o, source)
+}
+
+// again runs the source once more: nothing may be written. Only where several logins are one person by their number, who
+// has joined whom in the first run may refuse an entry in the second that waited anyway; the third one writes nothing then.
+func (c *company) again(o Options, source string) {
+	r := c.world.run(source)
 	r.Number++
-	again := c.world.inputs(source, c.read(source))
-	second, _, err := fold(o, c.world.view(), r, again, again)
+	all := c.world.inputs(source, c.read(source))
+	verdicts, _, err := fold(o, c.world.view(), r, all, all)
 	if err != nil {
 		c.Fatal(err)
 	}
-	for _, v := range second {
+	if o.PairByPersonalNumber && slices.ContainsFunc(verdicts, func(v *Verdict) bool { return c.waitsOtherwise(source, v) }) {
+		c.world.apply(c.T, source, verdicts)
+		if verdicts, _, err = fold(o, c.world.view(), r, c.world.inputs(source, nil), c.world.inputs(source, nil)); err != nil {
+			c.Fatal(err)
+		}
+	}
+	for _, v := range verdicts {
 		if v.User != nil || v.Origin != nil && !c.otherWords(source, v.Origin) {
 			c.Errorf("the same directory again writes: %s\n%+v\nwas %+v", Sentence(v), v.Origin, c.world.origins[source][store.KeyOf(v.Key)])
 		}
 	}
+}
+
+// waitsOtherwise reports whether an entry that waits goes on waiting, for another reason, and no user changes.
+func (c *company) waitsOtherwise(source string, v *Verdict) bool {
+	if v.User != nil || v.Origin == nil {
+		return false
+	}
+	stored := c.world.origins[source][store.KeyOf(v.Key)]
+	return stored.Waiting && v.Origin.Waiting && stored.User == v.Origin.User && stored.Verdict != v.Origin.Verdict
 }
 
 // otherWords reports whether an origin differs from the stored one in the wording of its refusal only: it

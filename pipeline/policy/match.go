@@ -25,6 +25,7 @@ func (d *desk) match() error {
 			return err
 		}
 	}
+	d.refuseRivals()
 	for _, u := range d.units {
 		slices.SortFunc(u.entries, func(a, b *entry) int { return strings.Compare(a.change.Key, b.change.Key) })
 		d.findDoubles(u)
@@ -199,12 +200,22 @@ func (d *desk) fromOther(e *entry, user *store.User, others []store.OriginRef) (
 	}
 	e.refuse(Conflict, "")
 	e.intruder, e.rival = e, user
-	isPresent := func(e *entry) bool { return e.stand == present }
-	if u := d.unitBy(user.ID); u != nil && d.options.AddNewUsers && slices.ContainsFunc(u.entries, isPresent) {
-		u.refuse(Conflict, "") // who would not be created, though, takes nothing from anybody
-		u.intruder = e
-	}
 	return nil, nil
+}
+
+// refuseRivals refuses the users whom an intruder came too near, when all who lead to them are known (M3). Who would not be
+// created, though, takes nothing from anybody.
+func (d *desk) refuseRivals() {
+	isPresent := func(e *entry) bool { return e.stand == present }
+	for _, e := range d.entries {
+		if e.rival == nil || e.intruder != e || !d.options.AddNewUsers {
+			continue
+		}
+		if u := d.unitBy(e.rival.ID); u != nil && slices.ContainsFunc(u.entries, isPresent) && !u.refused {
+			u.refuse(Conflict, "")
+			u.intruder = e
+		}
+	}
 }
 
 // stillThere says that an entry has the user name of another one's user.

@@ -52,7 +52,7 @@ func (d *desk) isIdle(e *entry, v *verdict) bool {
 
 func (d *desk) verdict(e *entry) (*verdict, error) {
 	c, v := e.change, &verdict{}
-	v.Key, v.Entry = c.Key, c.Entry
+	v.Key, v.Entry, v.Absent = c.Key, c.Entry, e.absent()
 	v.Name = e.name()
 	v.Action, v.Reason = e.outcome(d.options)
 	v.Warnings = slices.Concat(c.Warnings, e.warnings)

@@ -47,6 +47,8 @@ type Verdict struct {
 	Warnings []mapping.Warning `cbor:"12,keyasint,omitempty"`
 	// Name is what the user is called now or, where there is none, what the entry says; for people.
 	Name string `cbor:"14,keyasint,omitempty"`
+	// Absent is true for an entry that the source does not have.
+	Absent bool `cbor:"16,keyasint,omitempty"`
 	// Forget is where in RAW the entry's records end that are to be purged, 0 for none (U22).
 	Forget uint64 `cbor:"15,keyasint,omitempty"`
 	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.

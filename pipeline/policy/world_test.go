@@ -185,6 +185,12 @@ func (w *world) apply(t complainer, source string, verdicts []*Verdict) {
 // do writes a deed as the reconciler does.
 func (w *world) do(t complainer, d *Deed) {
 	t.Helper()
+	w.write(t, d)
+	w.check(t)
+}
+
+func (w *world) write(t complainer, d *Deed) {
+	t.Helper()
 	for _, c := range d.Releases {
 		if w.held[c] != d.User.ID {
 			t.Errorf("%s releases %v, which %q holds", d.User.ID, c, w.held[c])
@@ -203,7 +209,6 @@ func (w *world) do(t complainer, d *Deed) {
 	for _, e := range d.Entries {
 		w.put(e.Source, e.Origin)
 	}
-	w.check(t)
 }
 
 func (w *world) put(source string, o *store.Origin) {

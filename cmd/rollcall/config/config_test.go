@@ -302,12 +302,12 @@ sources:
 		t.Fatal(err)
 	}
 	got := strings.Join(c.Notes, "\n")
-	for _, want := range []string{"mail and notify: ", "sources.b.export: ", "the sources a and b may both set ", "a: ignore_synchronization_source and deactivate_missing_users are both on"} {
+	for _, want := range []string{"mail and notify: ", "the sources a and b may both set ", "a: ignore_synchronization_source and deactivate_missing_users are both on"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no note %q in\n%s", want, got)
 		}
 	}
-	if strings.Contains(got, "department") || strings.Contains(got, "sources.c") || len(c.Notes) != 4 {
+	if strings.Contains(got, "department") || strings.Contains(got, "sources.c") || len(c.Notes) != 3 {
 		t.Errorf("too much:\n%s", got)
 	}
 }

@@ -27,9 +27,6 @@ func (f *file) idle() []string {
 		if !s.Enabled {
 			continue
 		}
-		idle("sources."+s.name+".export", s.Export.Enabled)
-		idle("sources."+s.name+".groups", len(s.Groups.Rules) > 0)
-		idle("sources."+s.name+".select.groups", len(s.Select.Groups) > 0)
 		idle("sources."+s.name+".mapping.pins", s.Mapping["pins"].sources() > 0)
 	}
 	return all

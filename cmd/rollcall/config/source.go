@@ -178,6 +178,7 @@ func (s *source) check(d *decoder, f *file) {
 	s.checkSchedule(d, path)
 	s.checkServer(d, path, f)
 	s.checkFormerly(d, path, f)
+	s.checkGroups(d, path)
 	s.checkReader(d, path)
 	s.checkMapping(d, path, f)
 }
@@ -289,7 +290,15 @@ func (f *file) servers() []string {
 func (s *source) compose(f *file) pipeline.Source {
 	every, live := s.rhythm()
 	return pipeline.Source{Name: s.name, Enabled: s.Enabled, Formerly: s.Formerly, Schedule: s.Schedule, Reader: s.reader, ReconcileEvery: every, Live: live,
-		Mapping: s.mapping(f), Options: s.policy(f)}
+		Export: s.Export.file(), Mapping: s.mapping(f), Options: s.policy(f)}
+}
+
+// file is where the source's users are exported to, "" for nowhere.
+func (e export) file() string {
+	if !e.Enabled {
+		return ""
+	}
+	return e.Path
 }
 
 // rhythm says how often an incremental source is read whole, and whether it stays connected.
@@ -309,6 +318,7 @@ func (s *source) mapping(f *file) mapping.Config {
 		AppendDomain: s.Options.AppendDomainToUserName, Lowercase: s.Options.UserNameLowercase,
 		GroupsUnder: s.Groups.Under, IgnoreGroups: s.Groups.Ignore, IgnoreGroupsContaining: s.Groups.IgnoreContaining,
 		StorageTargets: f.StorageTargets, Where: s.Select.Where,
+		SelectGroups: s.selectedGroups(), EntryNames: s.entryNames(),
 	}
 	for property, r := range s.rules() {
 		c.Properties[property] = r.Rule
@@ -332,6 +342,7 @@ func (s *source) policy(f *file) policy.Options {
 		TrustSourceColumn: s.Options.TrustSourceColumn, UseAuthenticationServer: string(s.Options.UseAuthenticationServer),
 		AuthenticationServers: f.servers(), DisabledAccounts: s.Select.DisabledAccounts,
 		Merge: map[string]string{}, Precedence: f.Precedence,
+		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.selectedGroups()) > 0, SelectNested: s.Select.Nested,
 		KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
 		Guard: s.Guard, EventCards: f.Events.Cards,
 	}
