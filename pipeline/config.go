@@ -34,6 +34,8 @@ type Config struct {
 	EventsKeep time.Duration
 	Sources    []Source
 	ByHand     ByHand
+	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
+	PINKeyFile string
 	// Roles of this process, none for all.
 	Roles []string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
@@ -48,7 +50,9 @@ type ByHand struct {
 	OneCard bool
 	// StorageTargets and AuthenticationServers are the names that users may carry (U12, U13).
 	StorageTargets, AuthenticationServers []string
-	// HashPIN returns the keyed hash under which a PIN rests; nil where no PINs are kept.
+	// PINs are the rules for those given and made by hand.
+	PINs policy.PINRules
+	// HashPIN returns the keyed hash under which a PIN rests. [Start] sets it.
 	HashPIN func(pin string) string
 }
 

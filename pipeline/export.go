@@ -89,6 +89,9 @@ func (c *Client) exported(ctx context.Context, q UserQuery, fn func(*exportedUse
 			if err := json.Unmarshal(body, &u.User); err != nil {
 				return err
 			}
+			if u.Anonymized {
+				continue // nobody, whom an import would make somebody (U22)
+			}
 			u.key = externalID(page.Keys[i])
 			if err := fn(&u); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,7 +34,6 @@ type ingest struct {
 
 	baseline  *baseline
 	increment *increment
-	secrets   map[string]bool
 	// tombstone is the digest of entries whose user was made anonymous: their records do not travel (U22).
 	tombstone store.Digest
 	batches   chan []events.Message
@@ -85,13 +83,9 @@ func (in *ingest) do(ctx context.Context) (*finished, error) {
 	return in.finished(outcome, reader), nil
 }
 
-// openReader opens the source, and learns what of its records must not travel.
+// openReader opens the source.
 func (in *ingest) openReader() (connectors.Connector, error) {
 	in.tombstone = store.TombstoneDigest()
-	in.secrets = map[string]bool{}
-	for _, name := range in.rules.mapping.Secrets() {
-		in.secrets[strings.ToLower(name)] = true
-	}
 	return in.source.Reader.Open(connectors.Env{Source: in.source.Name, Attributes: in.rules.mapping.Attributes(), Log: in.log,
 		Waiting: func(d time.Duration) func() { return in.report.waiting(d) }})
 }
@@ -151,7 +145,9 @@ func (in *ingest) readAll(ctx context.Context, reader connectors.Connector) (con
 
 // emit takes one record over: what the store has already is only counted.
 func (in *ingest) emit(ctx context.Context, r *connectors.Record) error {
-	in.dropSecrets(r)
+	if err := in.rules.sealer.seal(r); err != nil {
+		return err
+	}
 	switch {
 	case in.increment != nil:
 		return in.increment.take(ctx, r)
@@ -214,24 +210,6 @@ func (in *ingest) publishAbsent(ctx context.Context, key string, kind connectors
 		return err
 	}
 	return in.add(ctx, store.KeyOf(key), &rawRecord{Digest: absence(in.config), Absent: true, Entry: name, Record: record})
-}
-
-// dropSecrets takes the attributes that the mapping uses for PINs out of the record, before anything of it travels.
-func (in *ingest) dropSecrets(r *connectors.Record) {
-	if len(in.secrets) == 0 {
-		return
-	}
-	kept := r.Attributes[:0]
-	for _, a := range r.Attributes {
-		if !in.secrets[strings.ToLower(a.Name)] {
-			kept = append(kept, a)
-			continue
-		}
-		if len(a.Values) > 0 {
-			in.warn(fmt.Sprintf("attribute %s is mapped to pins and was left out: PINs are not synchronized by this version", a.Name))
-		}
-	}
-	r.Attributes = kept
 }
 
 // callAbsent publishes a delete for every entry that was applied and not seen, unless the source still has it.

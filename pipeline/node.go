@@ -26,6 +26,7 @@ type Node struct {
 	db      *store.DB
 	broker  *broker.Broker
 	bus     *events.Bus
+	key     *pinKey
 	rules   *ruleBook
 	stop    context.CancelFunc
 	group   *errgroup.Group
@@ -105,6 +106,9 @@ func (n *Node) open(ctx context.Context) error {
 		n.db = db
 		n.closers = append(n.closers, db.Close)
 	}
+	if err := n.openKey(); err != nil {
+		return err
+	}
 	if err := n.connect(embedded); err != nil {
 		return err
 	}
@@ -112,7 +116,17 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.rules, err = openRuleBook(ctx, n.bus)
+	if err := n.key.announce(ctx, n.bus, n.db != nil); err != nil {
+		return err
+	}
+	n.rules, err = openRuleBook(ctx, n.bus, n.key)
+	return err
+}
+
+func (n *Node) openKey() (err error) {
+	if n.key, err = openPINKey(&n.config, n.db); n.key != nil {
+		n.config.ByHand.HashPIN = n.key.Hash
+	}
 	return err
 }
 

@@ -147,11 +147,17 @@ func (r *ruleSet) change(raw *rawRecord) (*mapping.Change, error) {
 	if bare.Rejected = record.Problem; bare.Rejected != "" {
 		return bare, nil
 	}
+	warnings, err := r.sealer.open(&record)
+	if err != nil {
+		return nil, err
+	}
 	change, err := r.mapping.Apply(&record)
 	if err != nil {
 		bare.Rejected = err.Error()
 		return bare, nil
 	}
+	change.Warnings = append(change.Warnings, warnings...)
+	r.sealer.hashPINs(&change, r.Options.PINs.MinimumLength)
 	return &change, nil
 }
 

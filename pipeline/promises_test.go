@@ -449,25 +449,6 @@ func TestALogThatLostItsTail(t *testing.T) {
 	}
 }
 
-// Without PINs yet: an attribute that is mapped to PINs never leaves the connector worker.
-func TestMappedPINsAreDroppedInIngest(t *testing.T) {
-	dir := newRoster()
-	dir.person("alice", "pin", "7391746202")
-	c := newCompany(t, dir, func(s *pipeline.Source) {
-		m := s.Mapping.Properties
-		m["pins"] = m["phone"]
-		rule := m["pins"]
-		rule.From = []string{"pin"}
-		m["pins"] = rule
-	}).start()
-	run := c.applied("read 1, created 1")
-	if !slices.ContainsFunc(run.Messages, func(m string) bool { return strings.Contains(m, "pin") }) {
-		t.Errorf("no warning among %q", run.Messages)
-	}
-	c.stop()
-	grepFiles(t, c.config.DataDir, "7391746202")
-}
-
 // Limits of the guard can be set per source.
 func TestGuardLimits(t *testing.T) {
 	dir := newRoster().people(10)

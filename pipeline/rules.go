@@ -17,6 +17,8 @@ import (
 // ruleBook loads rules by their hash. They never change under a hash, so a loaded one stays.
 type ruleBook struct {
 	bucket jetstream.KeyValue
+	// key is nil in a process that has none for PINs.
+	key    *pinKey
 	mu     sync.Mutex
 	loaded map[string]*ruleSet
 }
@@ -24,14 +26,15 @@ type ruleBook struct {
 type ruleSet struct {
 	Rules
 	mapping *mapping.Mapping
+	sealer  sealer
 }
 
-func openRuleBook(ctx context.Context, bus *events.Bus) (*ruleBook, error) {
+func openRuleBook(ctx context.Context, bus *events.Bus, key *pinKey) (*ruleBook, error) {
 	bucket, err := bus.JetStream.KeyValue(ctx, events.ConfigBucket)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", events.ConfigBucket, err)
 	}
-	return &ruleBook{bucket: bucket, loaded: map[string]*ruleSet{}}, nil
+	return &ruleBook{bucket: bucket, key: key, loaded: map[string]*ruleSet{}}, nil
 }
 
 // publish puts rules under their hash, once, and returns the hash.
@@ -64,6 +67,7 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	if e.mapping, err = mapping.Compile(e.Mapping); err != nil {
 		return nil, connectors.Hint(fmt.Errorf("rules %s: %w", hash, err), "run the same version of rollcall on every worker")
 	}
+	e.sealer = newSealer(b.key, e.mapping)
 	b.loaded[hash] = e
 	return e, nil
 }

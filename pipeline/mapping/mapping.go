@@ -66,26 +66,34 @@ func (m *Mapping) compileRules(c Config) error {
 	return errors.Join(all...)
 }
 
-// keepSecrets marks the attributes that PINs come from and every rule that uses one of them.
+// keepSecrets marks the attributes that PINs come from.
 func (m *Mapping) keepSecrets() {
 	var slots []int
 	for i := range m.rules {
 		if r := &m.rules[i]; r.property == store.PINs {
-			slots = r.slots()
+			slots, r.secret = r.slots(), true
 		}
 	}
 	for _, slot := range slots {
 		m.secrets = append(m.secrets, m.names.spelling[slot])
 	}
 	slices.Sort(m.secrets)
-	for i := range m.rules {
-		r := &m.rules[i]
-		r.secret = r.property == store.PINs || slices.ContainsFunc(r.slots(), func(slot int) bool { return slices.Contains(slots, slot) })
-	}
 }
 
-// checkSecrets refuses groups and filters by PINs: group names are no secrets.
+// checkSecrets refuses other properties, groups and filters by PINs: none of them is secret.
 func (m *Mapping) checkSecrets() error {
+	var all []error
+	for i := range m.rules {
+		r := &m.rules[i]
+		for _, slot := range r.slots() {
+			if name := m.names.spelling[slot]; r.property != store.PINs && slices.Contains(m.secrets, name) {
+				all = append(all, connectors.Hint(fmt.Errorf("%s: attribute %s holds PINs and would be shown [U6]", r.property, name), "another attribute, or pins: none"))
+			}
+		}
+	}
+	if all != nil {
+		return errors.Join(all...)
+	}
 	used := slices.Clone(m.whereSlots)
 	for i := range m.groups.rules {
 		used = append(used, m.groups.rules[i].attributes()...)

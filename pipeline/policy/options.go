@@ -41,6 +41,8 @@ type Options struct {
 	KeepDefaultGroup bool  `json:"keep_default_group,omitempty"`
 	MultipleCards    bool  `json:"multiple_cards"`
 	Guard            Guard `json:"guard"`
+	// PINs are the rules of all sources' PINs (section P).
+	PINs PINRules `json:"pins,omitzero"`
 	// EventCards is how events show cards: full, masked or none.
 	EventCards string `json:"event_cards"`
 }

@@ -62,21 +62,6 @@ type notify struct {
 	To   []string `yaml:"to"`
 }
 
-type pins struct {
-	MinimumLength int           `yaml:"minimum_length"`
-	Generate      bool          `yaml:"generate"`
-	SendEmail     bool          `yaml:"send_email"`
-	KeyFile       string        `yaml:"key_file"`
-	Lifetime      string        `yaml:"lifetime"`
-	Temporary     temporaryPINs `yaml:"temporary"`
-	OnRaise       string        `yaml:"on_raise"`
-}
-
-type temporaryPINs struct {
-	ValidFor time.Duration `yaml:"valid_for"`
-	Groups   []string      `yaml:"groups"`
-}
-
 type cards struct {
 	Multiple bool `yaml:"multiple"`
 }
@@ -110,12 +95,8 @@ func (f *file) check(d *decoder) {
 	d.oneOf("log.format", f.Log.Format, "auto", "text", "json")
 	d.oneOf("mail.security", f.Mail.Security, "starttls", "tls", "none")
 	d.oneOf("notify.when", f.Notify.When, "never", "on-error", "always")
-	d.oneOf("pins.lifetime", f.PINs.Lifetime, "persistent", "temporary")
-	d.oneOf("pins.on_raise", f.PINs.OnRaise, "keep", "holders", "all-active")
 	d.oneOf("events.cards", f.Events.Cards, "full", "masked", "none")
-	if n := f.PINs.MinimumLength; n < 4 || n > 16 {
-		d.at("pins.minimum_length", "pins.minimum_length is not within 4 and 16", "6")
-	}
+	f.PINs.check(d)
 	if n := f.NATS.Replicas; n != 1 && n != 3 && n != 5 {
 		d.at("nats.replicas", "nats.replicas: streams have 1, 3 or 5 replicas", "3 on a cluster of three servers")
 	}

@@ -82,8 +82,9 @@ func (f *file) compose(path string) *Config {
 		DataDir:    f.DataDir,
 		NATS:       pipeline.NATS{URL: f.NATS.URL, CredentialsFile: f.NATS.CredentialsFile, Listen: f.NATS.Listen, Replicas: f.NATS.Replicas},
 		EventsKeep: f.Events.Keep,
+		PINKeyFile: f.pinKeyFile(),
 		ByHand: pipeline.ByHand{EventCards: f.Events.Cards, OneCard: !f.Cards.Multiple, StorageTargets: f.StorageTargets,
-			AuthenticationServers: f.servers()},
+			AuthenticationServers: f.servers(), PINs: f.PINs.rules()},
 	}}
 	for _, s := range f.Sources {
 		c.Pipeline.Sources = append(c.Pipeline.Sources, s.compose(f))

@@ -22,13 +22,7 @@ func (f *file) idle() []string {
 		}
 	}
 	idle("mail and notify", f.Mail.Server != "")
-	idle("pins", f.PINs.Generate || f.PINs.SendEmail || f.PINs.KeyFile != "")
-	for _, s := range f.Sources {
-		if !s.Enabled {
-			continue
-		}
-		idle("sources."+s.name+".mapping.pins", s.Mapping["pins"].sources() > 0)
-	}
+	idle("pins.send_email", f.PINs.SendEmail)
 	return all
 }
 

@@ -1,0 +1,135 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/events/broker"
+	"rollcall/pipeline/policy"
+	"rollcall/store"
+)
+
+// A retirement and a renaming that are interrupted between two transactions go on when the command is read again, and leave
+// the store of one that was not.
+func TestInterruptedSourceCommandsGoOn(t *testing.T) {
+	retired := policy.Retirement{Source: "hr", Deactivate: true}
+	for name, c := range map[string]struct {
+		run  func(*reconciler, context.Context, logMessage) error
+		body func(hash string) any
+	}{
+		"retire": {(*reconciler).retire, func(hash string) any { return retirement{Retirement: retired, Plan: hash} }},
+		"rename": {(*reconciler).rename, func(string) any { return renaming{From: "hr", To: "staff"} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole, cut := newReconciler(t), newReconciler(t)
+			var plan RetirePlan
+			err := whole.db.View(func(tx *store.Tx) (err error) { plan, err = planRetirement(tx, time.Time{}, retired); return err })
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := commandMessage(t, c.body(plan.Plan))
+			if err := c.run(whole, t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			for steps := range 2 { // before the first batch, then after it
+				if err := c.run(cut, &steppedContext{t.Context(), steps}, m); !errors.Is(err, context.Canceled) {
+					t.Fatalf("interrupted after %d steps: %v", steps, err)
+				}
+			}
+			if err := c.run(cut, t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			compareStores(t, whole.db, cut.db)
+		})
+	}
+}
+
+// steppedContext is done after it was asked so many times.
+type steppedContext struct {
+	context.Context
+	left int
+}
+
+func (c *steppedContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// commandMessage is a command as it would be read from LOG.
+func commandMessage(t *testing.T, body any) logMessage {
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logMessage{sequence: 7, time: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), data: data, position: store.Position{Sequence: 7}}
+}
+
+// newReconciler is one over a store with 2,500 users of the source hr, an administrator among them.
+func newReconciler(t *testing.T) *reconciler {
+	dir := t.TempDir()
+	b, err := broker.Start(broker.Options{Dir: filepath.Join(dir, "nats"), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	bus, err := events.Connect(b.URL(), func(err error) { t.Error(err) }, b.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	if err := bus.EnsureStreams(t.Context(), events.StreamOptions{Replicas: 1, Keep: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(filepath.Join(dir, "store.db"), store.Options{NoSync: true, ID: "5f6f5b7e-0f4f-4c2e-9a52-3f0e0a1d2c3b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(db.Check(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &reconciler{bus: bus, db: db, config: &Config{}, log: zerolog.Nop(), committed: func() {}}
+	if err := db.Update(fillWithHR); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func fillWithHR(tx *store.Tx) error {
+	for i := range 2500 {
+		key := fmt.Sprintf("key-%d", i)
+		u := &store.User{ID: fmt.Sprintf("id-%04d", i), Active: true, Owner: "hr", Label: "hr", Administrator: i == 77,
+			Origins: []store.OriginRef{{Source: "hr", Key: store.KeyOf(key)}}}
+		u.Text[store.UserName] = fmt.Sprintf("user%d", i)
+		u.List[store.Cards.List()] = []store.Value{{V: fmt.Sprintf("%08d", i), Origins: []string{"hr"}}}
+		if err := tx.PutUser(u); err != nil {
+			return err
+		}
+		if err := tx.PutOrigin("hr", &store.Origin{Key: key, Entry: "uid=" + key, User: u.ID, Verdict: "created"}); err != nil {
+			return err
+		}
+	}
+	return tx.PutSource(&store.Source{Name: "hr", Applied: 3})
+}
+
+func compareStores(t *testing.T, a, b *store.DB) {
+	t.Helper()
+	one, err := a.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := b.Digest(); err != nil || one != other {
+		t.Errorf("the stores differ: %x and %x (%v)", one, other, err)
+	}
+}
