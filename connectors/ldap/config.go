@@ -49,8 +49,8 @@ type Config struct {
 	PageSize int `yaml:"page_size"`
 	// Attributes are recorded beside those that the mapping uses; "*" stands for all but passwords.
 	Attributes []string `yaml:"attributes"`
-	// Changes is how what changed is found: full reads everything in every run, auto (also "") picks the best way that
-	// this version has, which is full.
+	// Changes is how what changed is found: by syncrepl (RFC 4533) or not at all (full: everything is read in every run). auto (also
+	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
 	// Live and ReconcileEvery are for sources that push what changed; this version reads by schedule.
 	Live           bool          `yaml:"live"`
@@ -225,10 +225,17 @@ func (c *Config) validateChanges() error {
 	switch {
 	case c.Live:
 		return connectors.Hint(errors.New("live: this version reads by schedule only"), `live: false and a schedule such as "*/5 * * * *"`)
-	case c.Changes == "", c.Changes == "auto", c.Changes == "full":
+	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}
-	return connectors.Hint(fmt.Errorf("changes: %q is not offered by this version", c.Changes), "changes: auto, or full")
+	return connectors.Hint(fmt.Errorf("changes: %q is not offered by this version", c.Changes), "changes: one of "+wayNames())
+}
+
+func (c *Config) changes() string {
+	if c.Changes == "" {
+		return "auto"
+	}
+	return c.Changes
 }
 
 func (c *Config) validateFilter() error {

@@ -28,7 +28,7 @@ func TestDS389(t *testing.T) {
 		}
 	}
 	c := &ldap.Config{Type: "389ds", Servers: []string{s.LDAPSURL}, TLS: ldap.TLS{CAFile: s.CAFile, ServerName: "localhost"}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{s.Suffix}, PageSize: 10, Attributes: []string{"*"}}
+		BaseDNs: []string{s.Suffix}, PageSize: 10, Changes: "full", Attributes: []string{"*"}}
 	reader := open(t, c)
 	var keys []string
 	o, err := reader.Read(t.Context(), nil, func(r connectors.Record) error {

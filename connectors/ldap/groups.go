@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"rollcall/connectors"
 )
@@ -32,32 +31,39 @@ func (s *source) ofGroups() *source {
 	return groups
 }
 
-// readGroups reads the groups over the session of a pass, before the people: it returns which entries are groups, because the
-// filter of the people may match them too.
-func (p *pass) readGroups(emit func(connectors.Record) error) (map[fingerprint]bool, error) {
+// groupPass is what a pass over the groups says of itself.
+type groupPass struct {
+	whole bool
+	next  *checkpoint
+}
+
+// readGroups reads the groups over the session of a pass, before the people, and keeps them out of the people: their
+// filter may match groups too. It returns nil when no groups are to be read.
+func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 	groups := p.ofGroups()
 	if groups == nil {
 		return nil, nil
 	}
-	found := map[fingerprint]bool{}
-	g := &pass{source: groups, session: p.session, emitted: map[fingerprint]fingerprint{},
-		decoder: newDecoder(groups.config.key(), groups.wanted(), false, time.Now())}
-	g.emit = func(r connectors.Record) error {
+	if since != nil {
+		since = since.Groups
+	}
+	found, emit := map[fingerprint]bool{}, p.emit
+	g := groups.pass(p.session, func(r connectors.Record) error {
 		found[fingerprintOf(r.Key)] = true
 		return emit(asGroup(r))
+	})
+	o, err := g.read(since)
+	if err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
 	}
-	for _, base := range groups.config.bases() {
-		if err := g.readBase(base); err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
-		}
-	}
+	p.emit = peopleOnly(found, emit)
 	p.groups, p.pages = g.entries, p.pages+g.pages
 	for _, uri := range g.references {
 		if !slices.Contains(p.references, uri) {
 			p.references = append(p.references, uri)
 		}
 	}
-	return found, nil
+	return &groupPass{o.Whole, g.next}, nil
 }
 
 // asGroup makes a group's record of an entry's: nobody signs in as a group, so none is disabled.

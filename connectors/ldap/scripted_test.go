@@ -23,7 +23,7 @@ const guid = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
 func scripted(t testing.TB, typ string, s *ldaptest.Scripted, attributes ...string) ([]connectors.Record, connectors.Outcome, error) {
 	t.Helper()
 	c := &ldap.Config{Type: typ, Servers: []string{ldaptest.StartScripted(t, s)}, BindDN: "cn=sync", BindPassword: "sync-secret",
-		BaseDNs: []string{"dc=example"}, IdleTimeout: 300 * time.Millisecond}
+		BaseDNs: []string{"dc=example"}, Changes: "full", IdleTimeout: 300 * time.Millisecond}
 	if typ == "generic" {
 		c.Key, c.Filter = "employeeNumber", "(objectClass=*)"
 	}
@@ -333,7 +333,7 @@ func TestReferencesAreTold(t *testing.T) {
 func TestSlowReceiver(t *testing.T) {
 	s := &ldaptest.Scripted{Answer: members(2000, 1500)}
 	c := &ldap.Config{Type: "active-directory", Servers: []string{ldaptest.StartScripted(t, s)}, BaseDNs: []string{"dc=example"}, Attributes: []string{"member"},
-		IdleTimeout: 200 * time.Millisecond}
+		Changes: "full", IdleTimeout: 200 * time.Millisecond}
 	reader := open(t, c)
 	pages := 0
 	answer := s.Answer

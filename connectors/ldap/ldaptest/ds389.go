@@ -30,8 +30,18 @@ func StartDS389(t testing.TB) *Server {
 	s.create(account)
 	t.Cleanup(s.Stop)
 	s.start()
+	s.synchronize()
 	s.Add("ou=people,"+s.Suffix, map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {"people"}})
 	return s
+}
+
+// synchronize switches content synchronization (RFC 4533) on, and the changelog that it needs.
+func (s *Server) synchronize() {
+	s.t.Helper()
+	s.Replace("cn=Retro Changelog Plugin,cn=plugins,cn=config", "nsslapd-attribute", "nsuniqueid:targetUniqueId")
+	s.Replace("cn=Retro Changelog Plugin,cn=plugins,cn=config", "nsslapd-pluginEnabled", "on")
+	s.Replace("cn=Content Synchronization,cn=plugins,cn=config", "nsslapd-pluginEnabled", "on")
+	s.Restart()
 }
 
 // openFolder is a temporary folder that another account can reach, unlike t.TempDir.
