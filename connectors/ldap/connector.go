@@ -85,6 +85,8 @@ type pass struct {
 	pages      int                         // searches
 	paged      int                         // pages of entries
 	evidence   string                      // how the end was proven
+	named      bool                        // names are noted
+	names      []string                    // of the people who were emitted, in an incremental pass with groups
 	groups     int                         // groups among what was emitted before
 	next       *checkpoint                 // where the next pass begins, nil when it reads everything again
 	references []string
@@ -210,6 +212,9 @@ func (p *pass) deliver(r connectors.Record) error {
 	}
 	if p.outside {
 		return p.tell(connectors.Record{Key: strings.Clone(r.Key), Kind: r.Kind, Name: r.Name, Deleted: true})
+	}
+	if p.named {
+		p.names = append(p.names, strings.Clone(r.Name))
 	}
 	if p.told != nil {
 		p.told[fingerprintOf(r.Key)] = struct{}{}

@@ -12,7 +12,8 @@ import (
 	"rollcall/connectors/ldap/ldaptest"
 )
 
-// A 389 Directory Server is read with nothing but its preset; a locked account is one.
+// A 389 Directory Server is read with nothing but its preset; a locked account is one. Then everything that happens in it is
+// told.
 func TestDS389(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartDS389(t)
@@ -56,4 +57,5 @@ func TestDS389(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(lines), "type 389ds") {
 		t.Errorf("check says %q, %v", lines, err)
 	}
+	playModes(t, newVillage(t, s, "389ds"), "syncrepl")
 }

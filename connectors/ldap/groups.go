@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"rollcall/connectors"
 )
 
@@ -33,8 +35,8 @@ func (s *source) ofGroups() *source {
 
 // groupPass is what a pass over the groups says of itself.
 type groupPass struct {
+	*pass
 	whole bool
-	next  *checkpoint
 }
 
 // readGroups reads the groups over the session of a pass, before the people, and keeps them out of the people: their
@@ -49,7 +51,9 @@ func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 	}
 	found, emit := map[fingerprint]bool{}, p.emit
 	g := groups.pass(p.session, func(r connectors.Record) error {
-		found[fingerprintOf(r.Key)] = true
+		if !r.Deleted {
+			found[fingerprintOf(r.Key)] = true
+		}
 		return emit(asGroup(r))
 	})
 	o, err := g.read(since)
@@ -63,7 +67,73 @@ func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 			p.references = append(p.references, uri)
 		}
 	}
-	return &groupPass{o.Whole, g.next}, nil
+	return &groupPass{g, o.Whole}, nil
+}
+
+// mend reads the groups of people who changed, by their names as they are now: a server that puts a new name into a group, or shows it
+// there, does not call that a change of the group.
+func (g *groupPass) mend(names []string) error {
+	for chunk := range slices.Chunk(names, presentChunk) {
+		var members strings.Builder
+		for _, dn := range chunk {
+			dn = ldap.EscapeFilter(dn)
+			fmt.Fprintf(&members, "(member=%s)(uniqueMember=%s)", dn, dn)
+		}
+		theirs := *g.source
+		theirs.filter = "(&" + g.filter + "(|" + members.String() + "))"
+		m := theirs.pass(g.session, g.emit)
+		for _, base := range theirs.config.bases() {
+			if err := m.readBase(base); err != nil {
+				return fmt.Errorf("groups: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// departures are those that a pass over people and groups was told are gone. A server says so of whatever left one of two scopes or
+// was never in it: a person who changed is gone from the groups.
+type departures struct {
+	here map[fingerprint]bool
+	gone []connectors.Record
+}
+
+// holdBack keeps the departures to the end of the pass.
+func (d *departures) holdBack(emit func(connectors.Record) error) func(connectors.Record) error {
+	d.here = map[fingerprint]bool{}
+	return func(r connectors.Record) error {
+		if r.Deleted {
+			d.gone = append(d.gone, r)
+			return nil
+		}
+		d.here[fingerprintOf(r.Key)] = true
+		return emit(r)
+	}
+}
+
+// tell tells of those who are neither among the people nor among the groups.
+func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
+	d.gone = slices.DeleteFunc(d.gone, func(r connectors.Record) bool { return d.here[fingerprintOf(r.Key)] })
+	keys := make([]string, len(d.gone))
+	for i, r := range d.gone {
+		keys[i] = r.Key
+	}
+	person, group := map[string]bool{}, map[string]bool{}
+	if err := p.lookUpAll(keys, person); err != nil {
+		return err
+	}
+	if err := p.ofGroups().pass(p.session, nil).lookUpAll(keys, group); err != nil {
+		return err
+	}
+	for _, r := range d.gone {
+		if person[r.Key] || group[r.Key] {
+			continue
+		}
+		if err := emit(r); err != nil {
+			return &emitError{err}
+		}
+	}
+	return nil
 }
 
 // asGroup makes a group's record of an entry's: nobody signs in as a group, so none is disabled.

@@ -1,7 +1,6 @@
 package ldap_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -360,10 +359,3 @@ func TestHistoryWithoutSessionLog(t *testing.T) {
 		t.Errorf("%d passes had a present list: is there a session log?", b.wholes)
 	}
 }
-
-func TestHistory389(t *testing.T) {
-	t.Parallel()
-	playModes(t, newVillage(t, ldaptest.StartDS389(t), "389ds"), "syncrepl")
-}
-
-var _ = context.Background

@@ -109,6 +109,12 @@ func (c choice) explain() []string {
 
 // read makes a pass, from the beginning when since is nil. The groups come first, because the filter of the people may match them too.
 func (p *pass) read(since *checkpoint) (connectors.Outcome, error) {
+	var gone departures
+	emit := p.emit
+	together := since != nil && p.ofGroups() != nil
+	if together {
+		p.emit = gone.holdBack(emit)
+	}
 	groups, err := p.readGroups(since)
 	if err != nil {
 		return connectors.Outcome{}, err
@@ -117,7 +123,14 @@ func (p *pass) read(since *checkpoint) (connectors.Outcome, error) {
 	if since == nil {
 		err = p.readAll()
 	} else {
+		p.named = together
 		whole, err = p.readChanges(since)
+	}
+	if err == nil && len(p.names) > 0 {
+		err = groups.mend(p.names)
+	}
+	if err == nil && together {
+		err = gone.tell(p, emit)
 	}
 	if err != nil {
 		return connectors.Outcome{}, err
