@@ -34,7 +34,7 @@ func TestActiveDirectory(t *testing.T) {
 	s.Replace("CN=person03,CN=Users,"+s.Suffix, "userAccountControl", "546")
 	s.Replace("CN=person04,CN=Users,"+s.Suffix, "accountExpires", "116444736000000000")
 	c := &ldap.Config{Type: "active-directory", Servers: []string{s.LDAPSURL}, TLS: ldap.TLS{CAFile: s.CAFile}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{s.Suffix}, Filter: "mail=*@example.test", PageSize: 10, Attributes: []string{"*"}}
+		BaseDNs: []string{s.Suffix}, Filter: "mail=*@example.test", PageSize: 10, Changes: "full", Attributes: []string{"*"}}
 	reader := open(t, c)
 	found := map[string]connectors.Record{}
 	forms := map[string]*regexp.Regexp{
