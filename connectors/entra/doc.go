@@ -59,11 +59,11 @@
 // stands outermost and turns everything that is not JSON of Graph's (gateway pages, redirects, odd error bodies,
 // unquoted claims) into an error the SDK can read; the SDK's remaining panics are recovered.
 //
-// Selection by groups belongs to the pipeline's policy, which knows the store. Until it resolves groups, the connector does
-// it: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
-// fixed set, and emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is
-// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before. With
-// [Selection.Later] the connector emits everybody and all groups, incrementally too, and selects nobody.
+// Selection by groups belongs to the pipeline's policy, which knows the store: with [Selection.Later] the connector emits
+// everybody and all groups, incrementally too, and selects nobody. Without it the connector selects by itself: a full pass
+// reads the groups first (a delta round with members), walks from the selected ones through their members to a fixed set, and
+// emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is a full one:
+// who enters or leaves cannot be told from the changes alone without knowing who was there before.
 //
 // Reading 100,000 users of 20 properties takes 2.1 allocations a user and no more processor time than net/http with
 // encoding/json into json.RawMessage (BenchmarkRead); the heap in use stays below 1 MiB for 50,000 as for 500,000 users

@@ -14,6 +14,9 @@
 // connection and a cancelled context are errors (failures 1 to 3). Password attributes are never asked for, and stripped
 // where "*" lets a server send them (U21).
 //
+// Groups are read first and are records of kind group (member, uniqueMember, memberUid and their DN), where the rules by
+// membership or the selection name their bases; an entry that is a group is nobody's account, whatever the filter says.
+//
 // # Design
 //
 // Entries are decoded below go-ldap. [tap] lies between the connection (above TLS) and go-ldap, cuts search entries
