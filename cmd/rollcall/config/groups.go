@@ -27,10 +27,13 @@ func (s *source) membershipDefault() bool {
 	return s.groupEntries() && slices.ContainsFunc(s.memberships(), func(r groupRule) bool { return r.MakeDefault })
 }
 
+// selectedGroups are those that the pipeline finds the people of.
+func (s *source) selectedGroups() []string { return s.Select.Groups }
+
 // entryNames is how groups call their members.
 func (s *source) entryNames() string {
 	switch {
-	case !s.groupEntries() && len(s.Select.Groups) == 0 && !s.refers():
+	case !s.groupEntries() && len(s.selectedGroups()) == 0 && !s.refers():
 		return ""
 	case s.Kind == "entra":
 		return "key"
@@ -46,8 +49,8 @@ func (s *source) refers() bool {
 	return s.Kind != "csv" && (delegates || managed)
 }
 
-// checkGroups notes groups where there can be none, and tells readers of the rest: Entra's that the pipeline finds the people of
-// groups, LDAP's where the groups are: below the bases of the rules or, to select people by groups, below those of the people.
+// checkGroups notes groups where there can be none, leaves the selection by groups to the pipeline, and tells an LDAP reader where its
+// groups are: below the bases of the rules or, to select people by groups, below those of the people.
 func (s *source) checkGroups(d *decoder, path string) {
 	if s.Kind == "csv" {
 		for i, r := range s.Groups.Rules {
@@ -59,14 +62,14 @@ func (s *source) checkGroups(d *decoder, path string) {
 			d.at(path+".select.groups", path+": people of a file are selected by conditions", `where: ["(GROUPS=Printing)"]`)
 		}
 	}
-	if reader, ok := s.reader.(*entra.Config); ok {
-		reader.Select.Later = true
+	if tenant, ok := s.reader.(*entra.Config); ok {
+		tenant.Select.Later = true
 	}
 	reader, ok := s.reader.(*ldap.Config)
 	if !ok {
 		return
 	}
-	reader.SelectGroups = s.Select.Groups
+	reader.GroupBaseDNs, reader.SelectGroups = nil, s.Select.Groups
 	for _, r := range s.memberships() {
 		reader.GroupBaseDNs = append(reader.GroupBaseDNs, r.BaseDNs...)
 	}
