@@ -33,12 +33,20 @@ func (s *source) selectedGroups() []string { return s.Select.Groups }
 // entryNames is how groups call their members.
 func (s *source) entryNames() string {
 	switch {
-	case !s.groupEntries() && len(s.selectedGroups()) == 0:
+	case !s.groupEntries() && len(s.selectedGroups()) == 0 && !s.refers():
 		return ""
 	case s.Kind == "entra":
 		return "key"
 	}
 	return "dn"
+}
+
+// refers reports whether people name others: managers and delegates (G6).
+func (s *source) refers() bool {
+	all := s.rules()
+	_, delegates := all["delegates"]
+	_, managed := all["managed_groups"]
+	return s.Kind != "csv" && (delegates || managed)
 }
 
 // checkGroups notes groups where there can be none, leaves the selection by groups to the pipeline, and tells an LDAP reader where its
