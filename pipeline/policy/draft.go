@@ -29,7 +29,7 @@ func (d *desk) draftAll() error {
 
 // draft writes what the unit's user would become if nobody else were concerned.
 func (d *desk) draft(u *unit) error {
-	u.new, u.note = u.old, ""
+	u.new, u.note, u.names = u.old, "", [len(referring)][]string{}
 	for _, e := range u.entries {
 		e.warnings = nil
 	}
@@ -268,6 +268,11 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		case store.Cards:
 			n.List[i] = d.applyCards(u, n.List[i], want)
 			continue
+		case store.Delegates, store.ManagedGroups:
+			if at := slices.Index(referring[:], p); slices.ContainsFunc(want, func(v string) bool { return mustResolve(p, v) }) {
+				u.names[at] = want
+				continue
+			}
 		}
 		n.List[i] = mergeList(n.List[i], want, d.options.Source, d.merge.list[i])
 	}
@@ -293,10 +298,11 @@ func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Va
 }
 
 // saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits
-// nobody knows that, unless it waits for a person's override: the value may be what it waits for.
+// nobody knows that, unless it waits for a person's override: the value may be what it waits for; one that is new to the user
+// never was.
 func (u *unit) saidBefore(p store.Property, value string) bool {
 	waits := func(e *entry) bool {
-		return e.origin != nil && e.origin.Waiting && reasonOf(e.origin.Verdict) != overriddenReason
+		return e.isNew || e.origin != nil && e.origin.Waiting && reasonOf(e.origin.Verdict) != overriddenReason
 	}
 	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
 }
