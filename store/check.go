@@ -59,6 +59,7 @@ func (c *checker) check() error {
 		c.origins()
 		c.groups()
 		c.expiring()
+		c.letters()
 		c.counters()
 		c.revisions()
 		c.results()

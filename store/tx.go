@@ -37,6 +37,7 @@ const (
 	namedBucket      = "named"       // source / hash of a name, entry's key
 	joinedBucket     = "joined"      // source / hash of a member's name, group's key
 	expiringBucket   = "expiring"    // when, user id: temporary cards and PINs
+	lettersBucket    = "letters"     // user id → Letter
 	regroupBucket    = "regroup"     // what happened to groups and was not told yet, see regroup.go
 )
 
@@ -44,7 +45,7 @@ var buckets = []string{
 	metaBucket, usersBucket, claimsBucket, blockBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
 	groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, namedBucket, joinedBucket, // since format 2
-	expiringBucket, // since format 3
+	expiringBucket, lettersBucket, // since format 3
 }
 
 // The store's own names in the bucket meta; those of [Tx.SetMeta] lie behind ownMeta.

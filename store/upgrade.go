@@ -13,9 +13,9 @@ var groupBuckets = []string{groupsBucket, groupPathsBucket, groupIDsBucket, memb
 func bucketsOf(made int) []string {
 	switch made {
 	case 1:
-		return buckets[:len(buckets)-len(groupBuckets)-1]
+		return buckets[:len(buckets)-len(groupBuckets)-2]
 	case 2:
-		return buckets[:len(buckets)-1]
+		return buckets[:len(buckets)-2]
 	}
 	return buckets
 }
@@ -29,7 +29,7 @@ func upgrade(b *bolt.DB) error {
 	}
 	return b.Update(func(btx *bolt.Tx) error {
 		tx := newTx(btx)
-		for _, name := range append(slices.Clone(groupBuckets), expiringBucket) {
+		for _, name := range append(slices.Clone(groupBuckets), expiringBucket, lettersBucket) {
 			if _, err := btx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
 			}
