@@ -34,6 +34,8 @@ type Edit struct {
 	Expires time.Time `json:"expires,omitzero"`
 	// PIN is a PIN's digits; they go no further than the endpoint.
 	PIN string `json:"pin,omitempty"`
+	// Resend has a generated PIN mailed to its user instead of shown (P5).
+	Resend bool `json:"resend,omitempty"`
 	// Actor is who wants it, Reason why; both stand in the event.
 	Actor  string `json:"actor,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -46,6 +46,9 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 			if err != nil {
 				return err
 			}
+			if deed.User != nil && c.PIN != nil && c.PIN.Mail {
+				deed.Letter = letterTo(deed.User, c.PIN.Length, c.PIN.Hash)
+			}
 			return carryOut(tx, m, &c, deed)
 		})
 	}

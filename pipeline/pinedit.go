@@ -56,10 +56,10 @@ func (s *service) generatePIN(ctx context.Context, e Edit) (Answer, error) {
 			e.Expires = s.config.ByHand.PINs.Expiry(u, time.Now().UTC())
 		}
 		length, err = s.pinLength()
-		c.PIN = &policy.PIN{Length: length, Expires: e.Expires}
-		return err
+		c.PIN = &policy.PIN{Length: length, Expires: e.Expires, Mail: e.Resend}
+		return errors.Join(err, s.mayMail(e, u))
 	})
-	if err != nil {
+	if err != nil || e.Resend {
 		return a, err
 	}
 	u, err := s.named(a.User)
@@ -74,6 +74,20 @@ func (s *service) generatePIN(ctx context.Context, e Edit) (Answer, error) {
 	}
 	a.PIN, err = s.reconciler.rules.key.reveal(u.ID, u.PINsIssued-1, length, generated)
 	return a, err
+}
+
+// mayMail refuses to mail a PIN that cannot be.
+func (s *service) mayMail(e Edit, u *store.User) error {
+	name := u.Text[store.UserName]
+	switch {
+	case !e.Resend:
+		return nil
+	case s.config.Mail.Host == "":
+		return connectors.Hint(&answered{text: "no mail server is configured [P5]", kind: ErrMistake}, "mail: {server: smtp.example}, or the PIN shown: rollcall pins generate "+name)
+	case u.Text[store.Email] == "":
+		return connectors.Hint(&answered{text: name + " has no e-mail address [P5]", kind: ErrMistake}, "rollcall users set "+name+" email=ADDRESS")
+	}
+	return nil
 }
 
 // pinLength returns how many digits a PIN has that is generated now (P1, P2).

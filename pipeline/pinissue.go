@@ -100,9 +100,17 @@ func (i *pinIssue) one(p *planner, length int, data []byte) error {
 	if err != nil {
 		return err
 	}
-	draw := func(u *store.User) (string, error) { return i.draw(p.tx, u, length) }
+	drawn, hash := false, ""
+	draw := func(u *store.User) (string, error) {
+		hash, err = i.draw(p.tx, u, length)
+		drawn = err == nil
+		return hash, err
+	}
 	if err := policy.Issue(v, old, i.rules.Options.PINs, p.message.time, draw); err != nil {
 		return fmt.Errorf("generate a PIN for %s: %w", v.Name, err)
+	}
+	if drawn && i.rules.Options.PINs.Mail {
+		v.Letter = letterTo(v.User, length, hash)
 	}
 	return p.write(v)
 }

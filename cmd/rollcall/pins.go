@@ -63,6 +63,7 @@ func (a *app) generatePIN() *cobra.Command {
 		Long: "Give users PINs that nobody has, and show them: once, because they are kept as keyed hashes only. A PIN that was\n" +
 			"generated before goes, unless the new one is temporary.",
 		Example: `  rollcall pins generate alice
+  rollcall pins generate alice --resend
   rollcall pins generate visitor-3 visitor-4 --temporary 8h
   rollcall pins generate --group "Staff|Interns" --temporary 72h`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -82,6 +83,7 @@ func (a *app) generatePIN() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&temporary, "temporary", 0, "temporary PINs, which end after this `time`")
+	cmd.Flags().BoolVar(&e.Resend, "resend", false, "mail each PIN to its user instead of showing it")
 	cmd.Flags().StringVar(&group, "group", "", "all active users in the group of this `path`")
 	return a.editFlags(cmd, &e)
 }
@@ -145,6 +147,8 @@ func (a *app) generate(ctx context.Context, client *pipeline.Client, e pipeline.
 			return err
 		case a.json:
 			err = line(a.stdout, answer)
+		case e.Resend:
+			a.say("%s\ta new PIN is on its way\n", plain(e.User))
 		default:
 			a.say("%s\t%s\n", plain(e.User), answer.PIN)
 		}

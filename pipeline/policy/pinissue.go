@@ -150,6 +150,8 @@ type PIN struct {
 	Length int `json:"length,omitempty"`
 	// Expires is when a temporary PIN ends, zero for never (P7).
 	Expires time.Time `json:"expires,omitzero"`
+	// Mail has the user told by mail (P5).
+	Mail bool `json:"mail,omitempty"`
 	// All stands for every PIN, where PINs are removed.
 	All bool `json:"all,omitempty"`
 }

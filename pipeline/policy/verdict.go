@@ -53,12 +53,12 @@ type Verdict struct {
 	Forget uint64 `cbor:"15,keyasint,omitempty"`
 	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.
 	Renamed []string `cbor:"20,keyasint,omitempty"`
+	// Letter tells the user a PIN that was made for him, nil for none (P5).
+	Letter *store.Letter `cbor:"40,keyasint,omitempty"`
 	// DrawPIN is true while the user is still to get a generated PIN ([Issue]), RaisedPINs when that takes the place of shorter
 	// ones (P4, P6).
 	DrawPIN    bool `cbor:"30,keyasint,omitempty"`
 	RaisedPINs bool `cbor:"31,keyasint,omitempty"`
-	// Letter tells the user a PIN that was made for him, nil for none (P5).
-	Letter *store.Letter `cbor:"40,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }
