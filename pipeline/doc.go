@@ -64,6 +64,10 @@
 //   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
 //     restart goes on with.
 //   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
+//   - Attributes that are mapped to PINs are sealed by AES-SIV before the record's digest is computed, with the entry's key as
+//     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
+//     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
+//     it lies beside the store and not in it.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

@@ -32,7 +32,9 @@ func TestTheMoveFromActiveDirectoryToEntra(t *testing.T) {
 			ad.person("guid-2", "uid", "bob", "number", "200", "card", "C2", "mail", "bob@example.org")
 			s, reader := startGraph(t, graphtest.Options{})
 			c := newCompany(t, ad, func(s *pipeline.Source) { s.Options.Precedence = []string{"people", "cloud"} })
-			c.withSource("cloud", reader, mapGraph, move.change, func(s *pipeline.Source) { s.Options.Precedence = []string{"people", "cloud"} })
+			c.withSource("cloud", reader, mapGraph, move.change, func(s *pipeline.Source) {
+				s.Options.Precedence, s.Options.AddNewUsers = []string{"people", "cloud"}, false
+			})
 			cloud := &cloud{Server: s, company: c, d: s.Directory}
 			extension := func(card string) map[string]any { return map[string]any{"extensionAttribute1": card} }
 			cloud.add("alice", "employeeId", "100", "onPremisesSamAccountName", "alice", "onPremisesExtensionAttributes", extension("C1"))
@@ -47,7 +49,9 @@ func TestTheMoveFromActiveDirectoryToEntra(t *testing.T) {
 			for _, u := range []string{"alice", "bob"} {
 				ids[u] = c.user(u).ID
 			}
-			c.runs("cloud", "read 3, created 1, merged 2")
+			c.runs("cloud", "read 3, merged 2, ignored 1") // carol is found out
+			c.restart(func() { c.config.Sources[1].Options.AddNewUsers = true })
+			c.runs("cloud", "read 3, unchanged 2, created 1")
 			c.runs("cloud", "read 0")
 			c.applied("read 2, unchanged 2")
 			c.retire("people")
@@ -63,12 +67,20 @@ func TestTheMoveFromActiveDirectoryToEntra(t *testing.T) {
 	}
 }
 
+// restart starts the pipeline anew with another configuration.
+func (c *company) restart(change func()) {
+	c.t.Helper()
+	c.stop()
+	change()
+	c.start()
+}
+
 // retire takes a source out of the configuration and out of the store.
 func (c *company) retire(name string) {
 	c.t.Helper()
-	c.stop()
-	c.config.Sources = slices.DeleteFunc(c.config.Sources, func(s pipeline.Source) bool { return s.Name == name })
-	c.start()
+	c.restart(func() {
+		c.config.Sources = slices.DeleteFunc(c.config.Sources, func(s pipeline.Source) bool { return s.Name == name })
+	})
 	plan, err := c.client.PlanRetirement(c.t.Context(), pipeline.Retire{Source: name})
 	if err != nil || plan.Deactivated != 0 || plan.Local != 0 || plan.Inherited != 2 {
 		c.t.Fatalf("plan of retiring %s: %+v, %v", name, plan, err)

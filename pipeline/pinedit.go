@@ -110,8 +110,7 @@ func (r *reconciler) drawPIN(tx *store.Tx, c *manual) error {
 		return err
 	}
 	hash, err := r.rules.key.issue(u.ID, u.PINsIssued, c.PIN.Length, func(hash string) (bool, error) {
-		holder, err := tx.Holder(store.Claim{Space: store.PINHashes, Value: hash})
-		return holder != "", err
+		return tx.Held(store.Claim{Space: store.PINHashes, Value: hash})
 	})
 	if errors.Is(err, policy.ErrPINsExhausted) {
 		return nil

@@ -126,8 +126,7 @@ func (i *pinIssue) draw(tx *store.Tx, u *store.User, length int) (hash string, e
 		if i.taken[hash] {
 			return true, nil
 		}
-		holder, err := tx.Holder(store.Claim{Space: store.PINHashes, Value: hash})
-		return holder != "", err
+		return tx.Held(store.Claim{Space: store.PINHashes, Value: hash})
 	})
 	if errors.Is(err, policy.ErrPINsExhausted) {
 		i.exhausted = length

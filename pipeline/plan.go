@@ -355,6 +355,7 @@ func (p *planner) view() policy.View {
 		Origin: func(source string, key store.Key) (*store.Origin, error) { return p.tx.Origin(source, key) },
 		User:   func(id string) (*store.User, error) { return p.tx.User(id) },
 		Holder: func(c store.Claim) (string, error) { return p.tx.Holder(c) },
+		Group:  func(path string) (bool, error) { g, err := p.tx.Group(path); return g != nil, err },
 		Named:  func(source string, name store.Key) ([]store.Key, error) { return p.tx.Named(source, name) },
 		Joined: func(source string, name store.Key) ([]store.Key, error) { return p.tx.Joined(source, name) },
 	}

@@ -14,7 +14,7 @@ import (
 	"rollcall/store"
 )
 
-// One person's way through the pipeline and back: created, changed, renamed, gone, returned; each step is one event.
+// S3: One person's way through the pipeline and back: created, changed, renamed, gone, returned; each step is one event.
 func TestOnePersonsWay(t *testing.T) {
 	dir := newRoster()
 	dir.person("alice", "phone", "+420 1", "card", "0A1B2C3D", "number", "100")
@@ -266,7 +266,7 @@ func TestAPoisonedRecordIsNotAnAbsence(t *testing.T) {
 	}
 }
 
-// The guard holds a run that would deactivate too many; approve applies exactly that plan, once.
+// H2: The guard holds a run that would deactivate too many; approve applies exactly that plan, once.
 func TestGuardHoldsAndApproveApplies(t *testing.T) {
 	dir := newRoster().people(100)
 	c := newCompany(t, dir).start()
@@ -338,7 +338,7 @@ func TestReject(t *testing.T) {
 	}
 }
 
-// A dry run shows the whole plan and writes nothing; the real run then does exactly that.
+// S4: A dry run shows the whole plan and writes nothing; the real run then does exactly that.
 func TestDryRun(t *testing.T) {
 	dir := newRoster().people(30)
 	c := newCompany(t, dir).start()
@@ -365,7 +365,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// A second run of a source is refused while one is going; cancel stops that one and leaves the store as it was.
+// S2: A second run of a source is refused while one is going; cancel stops that one and leaves the store as it was.
 func TestBusyAndCancel(t *testing.T) {
 	dir := newRoster().people(10)
 	reading, release := make(chan struct{}), make(chan struct{})

@@ -41,6 +41,23 @@
 // it tells too little to make a record (not whether the account is enabled, a second part of a user's changes, a part in a
 // first round), the connector asks for the whole user and lays what was told over it.
 //
+// # Moving from Active Directory
+//
+// People who were read from Active Directory stay who they are when Entra ID takes over: same ids, same cards, nobody twice
+// (TestTheMoveFromActiveDirectoryToEntra in package pipeline does this):
+//
+//  1. Add the tenant as a further source, with ignore_synchronization_source: true and add_new_users: false, and list the old source
+//     before it in precedence. People are told to be the same by personal number (pair_by_personal_number: true, and personal_number from
+//     the attribute that Active Directory gives too, such as employeeId), or by name: user_name: [onPremisesSamAccountName,
+//     userPrincipalName], aliases: userPrincipalName.
+//  2. rollcall sync cloud --dry-run: whoever it would merge is found. Who is counted ignored is not in the old source, or has no
+//     number; rollcall plan and the dry run's changes name them. Map the cards in Entra too: a card that only Active Directory tells
+//     goes with it. Cards added by hand stay in any case.
+//  3. rollcall sync cloud. Then set add_new_users: true, if people come from Entra only.
+//  4. When all is well: enabled: false on the old source, or take it out of the configuration, and rollcall sources retire it. Its users
+//     pass to the tenant, which says their properties from the next run on; their names too, so by personal number they are then called
+//     by their user principal name (keep_old_name_as_alias: true keeps the old one).
+//
 // # Errors and waiting
 //
 // Throttling and passing failures are waited out within the pass: Retry-After to the second and a little more, doubling
@@ -59,11 +76,14 @@
 // stands outermost and turns everything that is not JSON of Graph's (gateway pages, redirects, odd error bodies,
 // unquoted claims) into an error the SDK can read; the SDK's remaining panics are recovered.
 //
-// Selection by groups belongs to the pipeline's policy, which knows the store. Until it resolves groups, the connector does
-// it: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
+// Whoever was deleted and restored, or was a guest for a while, is told of in part by Graph although the pipeline has no record of him any
+// more: such a run becomes a full one.
+//
+// Selection by groups belongs to the pipeline's policy, which knows the store: with [Selection.Later], which the program sets, the connector
+// emits everybody and all groups, incrementally too, and selects nobody; it only sees to it that the groups named are there. Without it the connector
+// selects: a full pass reads the groups first (a delta round with members), walks from the selected ones through their members to a
 // fixed set, and emits only those users; [connectors.Connector] Present walks again. Such a pass gives no checkpoint, so every run is
-// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before. With
-// [Selection.Later] the connector emits everybody and all groups, incrementally too, and selects nobody.
+// a full one: who enters or leaves cannot be told from the changes alone without knowing who was there before.
 //
 // Reading 100,000 users of 20 properties takes 2.1 allocations a user and no more processor time than net/http with
 // encoding/json into json.RawMessage (BenchmarkRead); the heap in use stays below 1 MiB for 50,000 as for 500,000 users

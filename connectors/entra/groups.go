@@ -128,7 +128,8 @@ type closure struct {
 // choose finds who is selected, nil when everybody is. Groups that contain each other are no problem.
 func (c *connector) choose(g *groups) (*closure, error) {
 	if !c.config.walks() {
-		return nil, nil
+		_, err := g.named(c.config.Select.Groups) // who selects later can only see that nobody is in a group that is not there
+		return nil, err
 	}
 	found := &closure{users: map[string]bool{}, groups: map[string]bool{}}
 	queue, err := g.named(c.config.Select.Groups)

@@ -202,7 +202,7 @@ func person(uid string) map[string][]string {
 	return map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"Person " + uid}, "sn": {uid}, "uid": {uid}}
 }
 
-// Plain, LDAPS, StartTLS, client certificate, and the next server when the first is away.
+// L2: Plain, LDAPS, StartTLS, client certificate, and the next server when the first is away.
 func TestGettingIn(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
 	s.Add("uid=alice,ou=people,"+s.Suffix, person("alice"))

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -71,13 +72,17 @@ func refer(kind, name string) string {
 	return kind + strings.TrimSpace(name)
 }
 
-// NamesOf returns how a text may name an entry: a DN, a user's uid or a stable key.
+// NamesOf returns how entries of the source would be called by a text: a DN, a uid or a stable key.
 func NamesOf(text string) []string {
-	names := []string{refer(byKey, text), refer(byUID, text)}
-	if isDN(text) {
-		names = append(names, refer(byDN, text))
+	if IsReference(text) {
+		return []string{text}
 	}
-	return names
+	return []string{refer(byKey, text), refer(byUID, text)}
+}
+
+// IsReference reports whether a value of a change names an entry by its DN.
+func IsReference(value string) bool {
+	return strings.HasPrefix(value, byDN) && strings.Contains(value, "=")
 }
 
 // levelsOf returns the levels of a distinguished name, each in one spelling whatever the case and the escapes.
@@ -99,11 +104,22 @@ func levelsOf(dn string) (levels []string) {
 	return levels
 }
 
+// isDN reports whether a text is a distinguished name of at least two levels: one might be a name with a "=".
 func isDN(text string) bool {
-	first, _ := cutEscaped(text, ',')
-	attribute, value, ok := strings.Cut(first, "=")
-	return ok && attribute != "" && value != "" && !strings.ContainsAny(strings.TrimSpace(attribute), " |\\")
+	levels := 0
+	for text != "" {
+		var level string
+		level, text = cutEscaped(text, ',')
+		attribute, value, ok := strings.Cut(level, "=")
+		if !ok || value == "" || !attributeType.MatchString(attribute) {
+			return false
+		}
+		levels++
+	}
+	return levels > 1
 }
+
+var attributeType = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)*)\s*$`)
 
 // name says what groups and other entries may call an entry.
 func (b *belonging) name(v view, r *connectors.Record, c *Change) {

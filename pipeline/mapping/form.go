@@ -73,7 +73,12 @@ func (f *form) check(value string) (string, error) {
 		return f.checkStorage(value)
 	case store.UseAuthenticationServer:
 		return serverOf(value), nil
-	case store.DefaultGroup, store.Groups, store.ManagedGroups, store.Delegates:
+	case store.ManagedGroups, store.Delegates:
+		if isDN(value) {
+			return refer(byDN, value), nil // whom it names is found out later
+		}
+		return groupPath(value)
+	case store.DefaultGroup, store.Groups:
 		return groupPath(value)
 	}
 	return value, nil

@@ -179,7 +179,9 @@ func (g *grouping) graft(c *Change) {
 	if g.under != "" {
 		for _, list := range []store.Property{store.Groups, store.ManagedGroups} {
 			for i, path := range c.List[list.List()] {
-				c.List[list.List()][i] = g.under + path
+				if !IsReference(path) {
+					c.List[list.List()][i] = g.under + path
+				}
 			}
 		}
 	}

@@ -23,8 +23,9 @@ type belonging struct {
 	// stored are groups of the store that were looked at, above the groups that a group is in, however far up.
 	stored map[store.Key]*groupEntry
 	above  map[store.Key][]*groupEntry
-	// renamed leads from old paths to new ones.
+	// renamed leads from old paths to new ones, left are all old ones.
 	renamed map[string]string
+	left    map[string]bool
 }
 
 // groupEntry is a group's entry; a group that is gone, or never was, has no path and no members.
@@ -45,7 +46,7 @@ type joined struct {
 
 func newBelonging(source string, v View) *belonging {
 	return &belonging{source: source, view: v, noted: map[store.Key]*groupEntry{}, stored: map[store.Key]*groupEntry{},
-		above: map[store.Key][]*groupEntry{}, renamed: map[string]string{}, called: map[store.Key][]store.Key{}}
+		above: map[store.Key][]*groupEntry{}, renamed: map[string]string{}, left: map[string]bool{}, called: map[store.Key][]store.Key{}}
 }
 
 // isGroup reports whether a change is of a group's entry: the absence of one does not say so.
@@ -80,8 +81,8 @@ func pathOf(c *mapping.Change) string {
 	return ""
 }
 
-// settle ends the noting. It returns the entries of people whose groups may be others after the run.
-func (b *belonging) settle(first bool) (map[store.Key]bool, error) {
+// settle ends the noting. It adds the entries of people whose groups may be others after the run.
+func (b *belonging) settle(first bool, people map[store.Key]bool) error {
 	for _, g := range b.noted {
 		for _, m := range g.members {
 			b.joined = append(b.joined, joined{m, g})
@@ -94,15 +95,15 @@ func (b *belonging) settle(first bool) (map[store.Key]bool, error) {
 		return cmp.Or(compareKeys(x.member, y.member), compareKeys(x.group.key, y.group.key))
 	})
 	if first {
-		return nil, nil // nobody is in the store yet
+		return nil // nobody is in the store yet
 	}
-	s := &search{belonging: b, names: map[store.Key]bool{}, groups: map[store.Key]bool{}, people: map[store.Key]bool{}}
+	s := &search{belonging: b, names: map[store.Key]bool{}, groups: map[store.Key]bool{}, people: people}
 	for _, g := range b.noted {
 		if err := s.changed(g); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s.people, nil
+	return nil
 }
 
 // search finds the people whom changed groups concern, down through the groups within groups.
@@ -120,6 +121,14 @@ func (s *search) changed(g *groupEntry) error {
 	if old.path != "" && g.path != "" && old.path != g.path {
 		s.renamed[old.path] = g.path
 	}
+	if old.path != g.path {
+		s.left[old.path] = true
+		for _, name := range append(slices.Clone(old.names), g.names...) {
+			if err := s.naming(name); err != nil {
+				return err
+			}
+		}
+	}
 	same := old.path == g.path && old.nested == g.nested && old.makesDefault == g.makesDefault && old.selects == g.selects && slices.Equal(old.names, g.names)
 	if !same {
 		s.groups[g.key] = true
@@ -133,6 +142,24 @@ func (s *search) changed(g *groupEntry) error {
 			if err := s.named(m); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// naming finds people whose entries name a group.
+func (s *search) naming(name store.Key) error {
+	keys, err := s.view.Joined(s.source, name)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		origin, err := s.view.Origin(s.source, key)
+		if err != nil {
+			return err
+		}
+		if origin != nil && origin.User != "" {
+			s.people[key] = true
 		}
 	}
 	return nil

@@ -84,6 +84,8 @@ type unit struct {
 	// held are old's claims, wanted new's, gain those that are new.
 	held, wanted, gain []store.Claim
 	waiters            []*unit // refused when this one is
+	// names are what the entries say in the properties that name others, where it must be found out who is meant.
+	names [len(referring)][]string
 	// unwanted is true when the user would have to be created and must not be (O1).
 	unwanted bool
 	intruder *entry
@@ -137,7 +139,39 @@ func (d *desk) settle(yield func(*verdict) error) error {
 	if err := d.skip(); err != nil {
 		return fmt.Errorf("settle cards: %w", err)
 	}
+	if d.referees.wanted != nil {
+		if err := d.announceAll(); err != nil || yield == nil {
+			return err
+		}
+	}
+	if err := d.resolve(); err != nil {
+		return fmt.Errorf("find who is named: %w", err)
+	}
 	return d.verdicts(yield)
+}
+
+// announceAll tells those who name somebody what becomes of the desk's entries.
+func (d *desk) announceAll() error {
+	for _, e := range d.entries {
+		v, err := d.verdict(e)
+		if err == nil {
+			err = d.announce(e, v)
+		}
+		if err != nil {
+			return fmt.Errorf("decide %s: %w", e.change.Entry, err)
+		}
+	}
+	for _, u := range d.units {
+		if u.new == nil || u.refused || len(u.entries) > 0 && u.new == u.old {
+			continue
+		}
+		var v verdict
+		v.carry(u)
+		if err := d.announce(nil, &v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load puts a change on the desk. An entry that is present and must be paired by what it says
@@ -218,7 +252,9 @@ func (d *desk) miss(e *entry) {
 	if e.change.Number > 0 && !e.dealtWith {
 		e.missed++
 	}
-	e.missed = max(e.missed, 1)
+	if e.change.Number > 0 || e.linked != nil {
+		e.missed = max(e.missed, 1)
+	}
 	if e.linked != nil && !e.dealtWith && e.missed < d.options.AbsentFor {
 		e.stand = pending
 	}

@@ -29,7 +29,7 @@ func (d *desk) draftAll() error {
 
 // draft writes what the unit's user would become if nobody else were concerned.
 func (d *desk) draft(u *unit) error {
-	u.new, u.note = u.old, ""
+	u.new, u.note, u.names = u.old, "", [len(referring)][]string{}
 	for _, e := range u.entries {
 		e.warnings = nil
 	}
@@ -271,6 +271,11 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		case store.PINs:
 			n.List[i] = d.limited(u, p, n.List[i], mergePINs(n.List[i], want, d.options.Source, d.merge.list[i]))
 			continue
+		case store.Delegates, store.ManagedGroups:
+			if at := slices.Index(referring[:], p); slices.ContainsFunc(want, func(v string) bool { return mustResolve(p, v) }) {
+				u.names[at] = want
+				continue
+			}
 		}
 		n.List[i] = mergeList(n.List[i], want, d.options.Source, d.merge.list[i])
 	}
@@ -296,9 +301,12 @@ func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Va
 }
 
 // saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits
-// nobody knows that: the value may be what it waits for.
+// nobody knows that, unless it waits for a person's override: the value may be what it waits for; one that is new to the user
+// never was.
 func (u *unit) saidBefore(p store.Property, value string) bool {
-	waits := func(e *entry) bool { return e.origin != nil && e.origin.Waiting }
+	waits := func(e *entry) bool {
+		return e.isNew || e.origin != nil && e.origin.Waiting && reasonOf(e.origin.Verdict) != overriddenReason
+	}
 	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
 }
 

@@ -28,6 +28,11 @@ type Fold struct {
 	belonging *belonging
 	again     []store.Key
 	concerned map[store.Key]bool
+	referees  referees
+	// moved are names of those who go or are renamed: whoever names them is decided again.
+	moved []store.Key
+	// later are those who name somebody of the run.
+	later []*mapping.Change
 	// one is the desk for entries that have to do with no other.
 	one desk
 }
@@ -42,7 +47,8 @@ type sighting struct {
 const (
 	contested = 1 << iota
 	decided
-	numberShift = 2
+	deferred
+	numberShift = 3
 )
 
 // NewFold returns a fold for one run of the source in o.
@@ -81,7 +87,7 @@ func (f *Fold) Settle() error {
 	kept := f.seen[:0]
 	for _, s := range f.seen {
 		if n := len(kept); n > 0 && kept[n-1].key == s.key {
-			kept[n-1].state |= s.state & contested
+			kept[n-1].state |= s.state & (contested | deferred)
 			continue
 		}
 		kept = append(kept, s)
@@ -110,6 +116,10 @@ func (f *Fold) Decide(c *mapping.Change, yield func(*Verdict) error) error {
 		f.aside = append(f.aside, cloneChange(c))
 		return nil
 	}
+	if s.state&deferred != 0 {
+		f.later = append(f.later, cloneChange(c))
+		return nil
+	}
 	f.one.clear(f)
 	return f.one.decideOne(c, key, f.counted(yield))
 }
@@ -120,14 +130,32 @@ func (f *Fold) Rest(yield func(*Verdict) error) error {
 	if _, err := f.Concerned(math.MaxInt, yield); err != nil {
 		return err
 	}
-	aside := f.aside
-	f.aside = nil
-	if len(aside) == 0 {
-		return nil
+	aside, later := f.aside, f.later
+	f.aside, f.later = nil, nil
+	byKey := func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) }
+	slices.SortFunc(later, byKey)
+	if err := f.decideLater(later, nil); err != nil {
+		return err
 	}
-	slices.SortFunc(aside, func(a, b *mapping.Change) int { return strings.Compare(a.Key, b.Key) })
-	d := &desk{Fold: f}
-	return d.decide(aside, f.counted(yield))
+	if len(aside) > 0 {
+		slices.SortFunc(aside, byKey)
+		d := &desk{Fold: f}
+		if err := d.decide(aside, f.counted(yield)); err != nil {
+			return err
+		}
+	}
+	return f.decideLater(later, f.counted(yield))
+}
+
+// decideLater decides those who name somebody: without yield it only learns what becomes of them.
+func (f *Fold) decideLater(later []*mapping.Change, yield func(*verdict) error) error {
+	for _, c := range later {
+		f.one.clear(f)
+		if err := f.one.decideOne(c, store.KeyOf(c.Key), yield); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // counted counts verdicts on their way for the guard.

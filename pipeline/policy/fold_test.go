@@ -48,6 +48,7 @@ type company struct {
 type person struct {
 	name, number, phone  string
 	aliases, cards, pins []string
+	delegates            []string
 	disabled, unselected bool
 	rejected             bool
 }
@@ -58,7 +59,9 @@ var (
 	someNumbers = rapid.SampledFrom([]string{"", "", "1", "2", "3"})
 	someCards   = rapid.SliceOfN(rapid.SampledFrom([]string{"0001", "0002", "0003"}), 0, 2)
 	someKeys    = rapid.SampledFrom([]string{"k1", "k2", "k3", "k4", "k5", "k6"})
-	rarely      = rapid.SampledFrom([]bool{false, false, false, false, true})
+	// a delegate is named by user name, by key, or is nobody.
+	someDelegates = rapid.SampledFrom([]string{"ann", "bea", "k1", "k4", "smith", "nobody"})
+	rarely        = rapid.SampledFrom([]bool{false, false, false, false, true})
 )
 
 func (c *company) shuffle(source string) {
@@ -74,7 +77,8 @@ func (c *company) shuffle(source string) {
 		c.people[source][key] = person{
 			name: someNames.Draw(c.T, "name"), number: someNumbers.Draw(c.T, "number"), phone: someNumbers.Draw(c.T, "phone"),
 			aliases: rapid.SliceOfN(someNames, 0, 2).Draw(c.T, "aliases"), cards: someCards.Draw(c.T, "cards"), pins: someCards.Draw(c.T, "pins"),
-			disabled: rarely.Draw(c.T, "disabled"), unselected: rarely.Draw(c.T, "unselected"), rejected: rarely.Draw(c.T, "rejected"),
+			delegates: rapid.SliceOfN(someDelegates, 0, 2).Draw(c.T, "delegates"),
+			disabled:  rarely.Draw(c.T, "disabled"), unselected: rarely.Draw(c.T, "unselected"), rejected: rarely.Draw(c.T, "rejected"),
 		}
 	}
 }
@@ -249,9 +253,10 @@ func (p person) change(key string) *mapping.Change {
 		c.Rejected, c.Names = "no good", nil
 		return c
 	}
-	c.Set = c.Set.With(store.UserName).With(store.PersonalNumber).With(store.Phone).With(store.Aliases).With(store.Cards).With(store.PINs)
+	c.Set = c.Set.With(store.UserName).With(store.PersonalNumber).With(store.Phone).With(store.Aliases).With(store.Cards).With(store.PINs).With(store.Delegates)
 	c.Text[store.UserName], c.Text[store.PersonalNumber], c.Text[store.Phone] = p.name, p.number, p.phone
 	c.List[store.Aliases.List()], c.List[store.Cards.List()], c.List[store.PINs.List()] = p.aliases, p.cards, p.pins
+	c.List[store.Delegates.List()] = p.delegates
 	return c
 }
 
@@ -282,21 +287,17 @@ func (c *company) runSource(source string) {
 	c.again(o, source)
 }
 
-// again runs the source once more: nothing may be written. Only where several logins are one person by their number, who
-// has joined whom in the first run may refuse an entry in the second that waited anyway; the third one writes nothing then.
+// again runs the source once more: nothing may be written. Only where several logins are one person by their number, an
+// entry that waited may find in the second run who its person is since the first; the third one writes nothing then.
 func (c *company) again(o Options, source string) {
-	r := c.world.run(source)
-	r.Number++
-	all := c.world.inputs(source, c.read(source))
-	verdicts, _, err := fold(o, c.world.view(), r, all, all)
-	if err != nil {
-		c.Fatal(err)
+	verdicts := c.second(o, source)
+	waited := func(v *Verdict) bool {
+		stored := c.world.origins[source][store.KeyOf(v.Key)]
+		return stored != nil && stored.Waiting && v.Origin != nil
 	}
-	if o.PairByPersonalNumber && slices.ContainsFunc(verdicts, func(v *Verdict) bool { return c.waitsOtherwise(source, v) }) {
+	if o.PairByPersonalNumber && slices.ContainsFunc(verdicts, waited) {
 		c.world.apply(c.T, source, verdicts)
-		if verdicts, _, err = fold(o, c.world.view(), r, c.world.inputs(source, nil), c.world.inputs(source, nil)); err != nil {
-			c.Fatal(err)
-		}
+		verdicts = c.second(o, source)
 	}
 	for _, v := range verdicts {
 		if v.User != nil || v.Origin != nil && !c.otherWords(source, v.Origin) {
@@ -305,13 +306,16 @@ func (c *company) again(o Options, source string) {
 	}
 }
 
-// waitsOtherwise reports whether an entry that waits goes on waiting, for another reason, and no user changes.
-func (c *company) waitsOtherwise(source string, v *Verdict) bool {
-	if v.User != nil || v.Origin == nil {
-		return false
+// second is the same run once more.
+func (c *company) second(o Options, source string) []*Verdict {
+	r := c.world.run(source)
+	r.Number++
+	all := c.world.inputs(source, c.read(source))
+	verdicts, _, err := fold(o, c.world.view(), r, all, all)
+	if err != nil {
+		c.Fatal(err)
 	}
-	stored := c.world.origins[source][store.KeyOf(v.Key)]
-	return stored.Waiting && v.Origin.Waiting && stored.User == v.Origin.User && stored.Verdict != v.Origin.Verdict
+	return verdicts
 }
 
 // otherWords reports whether an origin differs from the stored one in the wording of its refusal only: it

@@ -25,13 +25,15 @@ func (f *Fold) Concerned(limit int, yield func(*Verdict) error) (more bool, err 
 	return len(f.again) > 0, nil
 }
 
-// callAgain notes the people whom changed groups concern, as what waits is noted: with what their entries said last.
+// callAgain notes the people whom changed groups concern, and those who name somebody who moved, as what waits is noted: with what their entries said last.
 func (f *Fold) callAgain() error {
-	if f.belonging == nil {
-		return nil
+	keys := map[store.Key]bool{}
+	if f.belonging != nil {
+		if err := f.belonging.settle(f.run.First, keys); err != nil {
+			return err
+		}
 	}
-	keys, err := f.belonging.settle(f.run.First)
-	if err != nil || len(keys) == 0 {
+	if err := f.referrers(keys); err != nil || len(keys) == 0 {
 		return err
 	}
 	for _, s := range f.seen {

@@ -29,6 +29,8 @@ type Options struct {
 	// groups too.
 	Memberships       bool `json:"memberships,omitempty"`
 	MembershipDefault bool `json:"membership_default,omitempty"`
+	// GroupsUnder is the graft point, "" for none (G4).
+	GroupsUnder string `json:"groups_under,omitempty"`
 	// SelectGroups is true where only people in the selected groups are wanted, SelectNested counts those in groups within
 	// them (E2).
 	SelectGroups bool `json:"select_groups,omitempty"`

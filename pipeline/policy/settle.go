@@ -249,7 +249,7 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	if e.unit != nil && !e.unit.refused {
 		o.User = e.unit.id
 	}
-	e.link(&o)
+	e.link(d, &o)
 	keepsChange := e.stand == group && c.Rejected != "" && len(o.Change) > 0 || c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
 	if keepsChange {
 		return &o, nil
@@ -262,7 +262,7 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 }
 
 // link writes into the origin what groups call the entry, and who is in it.
-func (e *entry) link(o *store.Origin) {
+func (e *entry) link(d *desk, o *store.Origin) {
 	c := e.change
 	switch {
 	case o.Gone:
@@ -273,6 +273,9 @@ func (e *entry) link(o *store.Origin) {
 		o.Names, o.Members = store.HashNames(c.Names), store.HashNames(c.Members)
 		if o.Holds = ""; e.stand == group && c.KeepEmpty {
 			o.Holds = e.path()
+		}
+		if e.stand != group {
+			o.Members = d.references(c)
 		}
 	}
 	if o.Default = ""; len(o.Names) > 0 {

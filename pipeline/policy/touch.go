@@ -63,22 +63,27 @@ func (f *Fold) touch(c *mapping.Change, at uint32) error {
 	own := ""
 	if origin != nil && origin.User != "" {
 		own = origin.User
-		if err := f.touchUser(own, false, at); err != nil {
+		u, err := f.touchUser(own, false, at)
+		if err != nil {
 			return err
 		}
+		f.move(c, origin, u)
 	}
 	if c.Absent || c.Rejected != "" {
 		return nil
+	}
+	if f.refer(c) {
+		f.seen[at].state |= deferred
 	}
 	return f.touchChange(c, own, own == "" || !f.options.PairByObjectID, at)
 }
 
 // touchUser notes a user whom the entry belongs to, or may be linked to anew (joins).
-func (f *Fold) touchUser(id string, joins bool, at uint32) error {
+func (f *Fold) touchUser(id string, joins bool, at uint32) (*store.User, error) {
 	f.touched.add(userThing, id, at)
 	u, err := f.view.User(id)
 	if err != nil || u == nil {
-		return err
+		return nil, err
 	}
 	if u.Administrator {
 		f.touched.add(administratorThing, "", at)
@@ -88,19 +93,19 @@ func (f *Fold) touchUser(id string, joins bool, at uint32) error {
 		back.Active = true
 		for _, claim := range store.Claims(&back) {
 			if err := f.touchClaim(claim, id, false, at); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	if len(u.Origins) < 2 && !joins {
-		return nil // the one origin is the entry's own
+		return u, nil // the one origin is the entry's own
 	}
 	for _, ref := range u.Origins {
 		if err := f.touchOrigin(ref, id, at); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return u, nil
 }
 
 // touchOrigin notes what a user's other entries say: a value may come from there.
@@ -147,7 +152,8 @@ func (f *Fold) touchClaim(claim store.Claim, own string, leads bool, at uint32) 
 		return err
 	}
 	if leads {
-		return f.touchUser(holder, true, at)
+		_, err := f.touchUser(holder, true, at)
+		return err
 	}
 	f.touched.add(userThing, holder, at)
 	return nil

@@ -14,6 +14,8 @@ type View struct {
 	User func(id string) (*store.User, error)
 	// Holder returns the id of the user who holds a unique value, "" for nobody.
 	Holder func(c store.Claim) (string, error)
+	// Group reports whether there is a group of that path; nil stands for no.
+	Group func(path string) (bool, error)
 	// Named returns the entries that are called so, Joined the groups' entries that count whoever is called so among their
 	// members. They are needed where groups are entries.
 	Named, Joined func(source string, name store.Key) ([]store.Key, error)

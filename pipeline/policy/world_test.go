@@ -49,23 +49,41 @@ func (w *world) view() View {
 		Origin: func(source string, key store.Key) (*store.Origin, error) { return w.origins[source][key], nil },
 		User:   func(id string) (*store.User, error) { return w.users[id], nil },
 		Holder: func(c store.Claim) (string, error) { return w.held[store.FoldClaim(c)], nil },
-		Named: func(source string, name store.Key) ([]store.Key, error) {
-			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Names, name) }), nil
-		},
-		Joined: func(source string, name store.Key) ([]store.Key, error) {
-			return w.linked(source, func(o *store.Origin) bool { return slices.Contains(o.Members, name) }), nil
-		},
+		Group:  func(path string) (bool, error) { return w.hasGroup(path), nil },
+		Named:  w.index(func(o *store.Origin) []store.Key { return o.Names }),
+		Joined: w.index(func(o *store.Origin) []store.Key { return o.Members }),
 	}
 }
 
-func (w *world) linked(source string, fits func(*store.Origin) bool) (keys []store.Key) {
-	for key, o := range w.origins[source] {
-		if fits(o) {
-			keys = append(keys, key)
+func (w *world) hasGroup(path string) bool {
+	for _, u := range w.users {
+		for _, v := range store.Memberships(u) {
+			if v.V == path || strings.HasPrefix(v.V, path+"|") {
+				return true
+			}
 		}
 	}
-	slices.SortFunc(keys, func(a, b store.Key) int { return slices.Compare(a[:], b[:]) })
-	return keys
+	return false
+}
+
+// index finds the entries of a source by hashes that they have, as long as the world stays as it is.
+func (w *world) index(of func(*store.Origin) []store.Key) func(string, store.Key) ([]store.Key, error) {
+	indexes := map[string]map[store.Key][]store.Key{}
+	return func(source string, name store.Key) ([]store.Key, error) {
+		if indexes[source] == nil {
+			index := map[store.Key][]store.Key{}
+			for key, o := range w.origins[source] {
+				for _, h := range of(o) {
+					index[h] = append(index[h], key)
+				}
+			}
+			for _, keys := range index {
+				slices.SortFunc(keys, compareKeys)
+			}
+			indexes[source] = index
+		}
+		return indexes[source][name], nil
+	}
 }
 
 // inputs are a run's changes and what waits of its source, as the reconciler folds them.

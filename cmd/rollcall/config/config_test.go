@@ -289,7 +289,7 @@ func TestReadmeLoads(t *testing.T) {
 	}
 }
 
-// What is possible and probably not meant is said, and is no mistake.
+// O4: What is possible and probably not meant is said, and is no mistake.
 func TestNotes(t *testing.T) {
 	c, err := parse("rollcall.yaml", []byte(`version: 1
 mail: {server: smtp.example, from: rollcall@example.com}

@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 
+	"rollcall/connectors/entra"
 	"rollcall/connectors/ldap"
 )
 
@@ -26,18 +27,13 @@ func (s *source) membershipDefault() bool {
 	return s.groupEntries() && slices.ContainsFunc(s.memberships(), func(r groupRule) bool { return r.MakeDefault })
 }
 
-// selectedGroups are those that the pipeline finds the people of; Entra's connector does it itself.
-func (s *source) selectedGroups() []string {
-	if s.Kind == "entra" {
-		return nil
-	}
-	return s.Select.Groups
-}
+// selectedGroups are those that the pipeline finds the people of.
+func (s *source) selectedGroups() []string { return s.Select.Groups }
 
 // entryNames is how groups call their members.
 func (s *source) entryNames() string {
 	switch {
-	case !s.groupEntries() && len(s.selectedGroups()) == 0:
+	case !s.groupEntries() && len(s.selectedGroups()) == 0 && !s.refers():
 		return ""
 	case s.Kind == "entra":
 		return "key"
@@ -45,8 +41,16 @@ func (s *source) entryNames() string {
 	return "dn"
 }
 
-// checkGroups notes groups where there can be none, and tells an LDAP reader where its groups are: below the bases of the
-// rules or, to select people by groups, below those of the people.
+// refers reports whether people name others: managers and delegates (G6).
+func (s *source) refers() bool {
+	all := s.rules()
+	_, delegates := all["delegates"]
+	_, managed := all["managed_groups"]
+	return s.Kind != "csv" && (delegates || managed)
+}
+
+// checkGroups notes groups where there can be none, leaves the selection by groups to the pipeline, and tells an LDAP reader where its
+// groups are: below the bases of the rules or, to select people by groups, below those of the people.
 func (s *source) checkGroups(d *decoder, path string) {
 	if s.Kind == "csv" {
 		for i, r := range s.Groups.Rules {
@@ -57,6 +61,9 @@ func (s *source) checkGroups(d *decoder, path string) {
 		if len(s.Select.Groups) > 0 {
 			d.at(path+".select.groups", path+": people of a file are selected by conditions", `where: ["(GROUPS=Printing)"]`)
 		}
+	}
+	if tenant, ok := s.reader.(*entra.Config); ok {
+		tenant.Select.Later = true
 	}
 	reader, ok := s.reader.(*ldap.Config)
 	if !ok {

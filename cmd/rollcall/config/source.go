@@ -343,7 +343,7 @@ func (s *source) policy(f *file) policy.Options {
 		AuthenticationServers: f.servers(), DisabledAccounts: s.Select.DisabledAccounts,
 		Merge: map[string]string{}, Precedence: f.Precedence,
 		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.selectedGroups()) > 0, SelectNested: s.Select.Nested,
-		KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
+		GroupsUnder: s.Groups.Under, KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
 		Guard: s.Guard, EventCards: f.Events.Cards, PINs: f.PINs.rules(),
 	}
 	for property, r := range s.rules() {
