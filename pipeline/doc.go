@@ -8,6 +8,7 @@
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
+//	notify     mails results of runs, postman the PINs that were made
 //
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
 // this the log that the store knows?), preview and status. What people do by hand takes the same road: edit (a request
@@ -64,10 +65,12 @@
 //   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
 //     restart goes on with.
 //   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
-//   - Attributes that are mapped to PINs are sealed by AES-SIV before the record's digest is computed, with the entry's key as
-//     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
-//     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
-//     it lies beside the store and not in it.
+//   - A generated PIN that is to be mailed leaves a letter in the store, in the transaction that gives it to its user, until the
+//     mail server took it. The letter holds how the PIN was drawn and its hash; the postman draws it again at the door. Letters
+//     are an outbox like revisions and results, no part of the store's digest. A crash behind the server's answer, and a
+//     log that is read again into an empty store, mail a PIN that its user still has once more, under the same Message-ID.
+//   - Results of runs are mailed from RUNS by a durable consumer: where nobody is to be told it is deleted, so that nobody gets
+//     old news when that changes. A process waits for mail on its way, ten seconds at most, before it ends: "rollcall sync" has no later.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline
