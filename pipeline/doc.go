@@ -51,6 +51,13 @@
 //     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
 //     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
 //     it lies beside the store and not in it.
+//   - A PIN is generated when all other verdicts of the run are known, in the order of the users' ids: it must be nobody
+//     else's, and the plan must not depend on the order of changes. It is a keyed function of the user's id and of how many
+//     were drawn for him before, so it can be drawn again to be shown or mailed, and rests nowhere. Users whom a run decides nothing
+//     about get none: cost follows change. The guard does not count generated PINs. When the minimum is raised (P6), the next
+//     run of a user's owner replaces what no source gave him; users of no source keep theirs.
+//   - What is temporary ends by a tick in the log, which is sent only when the store's index says that something has ended, and
+//     decided by the tick's own time. A temporary value that ended is not taken from the same record again.
 //   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,
 //     whether a user has but one), so that it means the same when the log is read again. Its answer rests in the store under the command's
 //     sequence: who repeats a request with its id is told the same.
