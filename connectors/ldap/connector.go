@@ -82,6 +82,7 @@ type pass struct {
 	emitted    map[fingerprint]fingerprint // key → DN, where an entry or a key may come twice
 	told       map[fingerprint]struct{}    // keys that were emitted, in an incremental pass
 	partial    []partialEntry              // entries of this page with more values to fetch
+	hurried    bool                        // another pass from the same checkpoint follows
 	outside    bool                        // what comes is not in the scope
 	key        string                      // of the entry that comes, where the server tells it beside the entry
 	taken      int                         // entries that came

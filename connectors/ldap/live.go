@@ -26,7 +26,7 @@ func (s *source) Stay(ctx context.Context, since connectors.Checkpoint, emit fun
 		return err
 	}
 	defer se.close()
-	l := &live{source: s, session: se, at: at, emit: emit, mark: mark, every: s.config.pollEvery(), bell: make(chan struct{}, 1)}
+	l := &live{source: s, session: se, at: at, last: since, emit: emit, mark: mark, every: s.config.pollEvery(), bell: make(chan struct{}, 1)}
 	if at.Way == "syncrepl" {
 		l.every = s.config.idleTimeout()
 		for _, base := range s.watched() {
@@ -48,6 +48,8 @@ type live struct {
 	every   time.Duration // the longest time between two passes
 	bell    chan struct{} // holds one ring: whatever changes during a pass makes one more
 	pages   int           // since the last mark
+	next    *checkpoint   // where passes begin when it has settled, nil for none
+	nextAt  time.Time     // when next was the moment's
 }
 
 // follow makes one pass after the other.
@@ -58,17 +60,26 @@ func (l *live) follow(ctx context.Context) error {
 		}
 		select {
 		case <-l.bell:
-		case <-time.After(l.every):
+		case <-time.After(l.pause()):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
+// pause is the time to the next pass when nothing rings.
+func (l *live) pause() time.Duration {
+	if l.next != nil {
+		return settleTime
+	}
+	return l.every
+}
+
 // look makes a pass, and a mark when it brought something.
 func (l *live) look(ctx context.Context, first bool) error {
-	told := false
+	told, begun := false, time.Now()
 	p := l.pass(l.session, func(r connectors.Record) error { told = true; return l.emit(r) })
+	p.hurried = true
 	o, err := p.over(ctx, l.at)
 	if err != nil {
 		return err
@@ -80,16 +91,37 @@ func (l *live) look(ctx context.Context, first bool) error {
 		return fmt.Errorf("%w: %s tells who is there and not who is gone: the session begins anew", connectors.ErrIncomplete, l.session.server)
 	}
 	l.pages += o.Pages
-	if !first && !told && bytes.Equal(o.Next, l.last) {
-		return nil
+	moved, err := l.settle(p.next, begun)
+	if err != nil || !first && !told && !moved {
+		return err
 	}
-	o.Pages, l.at, l.last, l.pages = l.pages, p.next, o.Next, 0
+	o.Next, o.Pages, l.pages = l.last, l.pages, 0
 	if err := l.mark(o); err != nil {
 		return err
 	}
 	l.session.tap.bytes.Store(0)
 	l.session.tap.wait.Store(0)
 	return nil
+}
+
+// settle moves to the checkpoint that has had the time to settle before this pass began, which was at begun. Until then passes begin where they began
+// before and tell some things twice; a change is told at once.
+func (l *live) settle(next *checkpoint, begun time.Time) (moved bool, err error) {
+	if l.next != nil && begun.Sub(l.nextAt) < settleTime {
+		return false, nil
+	}
+	if l.next != nil {
+		l.at = l.next
+	}
+	last := l.last
+	if l.last, err = l.at.encode(); err != nil {
+		return false, err
+	}
+	l.next, l.nextAt = nil, begun
+	if encoded, err := next.encode(); err != nil || !bytes.Equal(encoded, l.last) {
+		l.next = next
+	}
+	return !bytes.Equal(last, l.last), nil
 }
 
 // watched are the bases of people and groups that are not below another.
