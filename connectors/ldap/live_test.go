@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	goldap "github.com/go-ldap/ldap/v3"
-
 	"rollcall/connectors"
 	"rollcall/connectors/ldap"
 	"rollcall/connectors/ldap/ldaptest"
@@ -222,40 +220,4 @@ func TestLiveNeedsChanges(t *testing.T) {
 	if err := c.Validate(); err == nil {
 		t.Error("changes: full and live: true go together")
 	}
-}
-
-// slapd announces a change before its session log has the deletion (2.5 and 2.6): passes in the middle of writing lose none.
-func TestDeletionsWhileWritten(t *testing.T) {
-	t.Parallel()
-	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
-	c := *v.config
-	c.Changes = "syncrepl"
-	for i := range 300 {
-		v.born(fmt.Sprintf("p%03d", i), "a")
-	}
-	b := &books{t: t, config: &c}
-	b.begin()
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		for i := range 300 {
-			if err := v.conn.Del(goldap.NewDelRequest(v.dn(fmt.Sprintf("p%03d", i), "a"), nil)); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
-	for going := true; going; {
-		select {
-		case <-written:
-			going = false
-		default:
-		}
-		if _, err := b.follow(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := b.follow(); err != nil {
-		t.Fatal(err)
-	}
-	b.compare()
 }

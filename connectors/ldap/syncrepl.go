@@ -180,8 +180,8 @@ func (p *pass) refreshBase(c *checkpoint, base string, all *changes) (present bo
 	return present, nil
 }
 
-// settleTime is how long slapd may take from announcing a change to writing a deletion into its session log. A refresh that begins in between
-// leaves the deletion out and returns a cookie that is past it.
+// settleTime is how long slapd may take from announcing a change to telling of it: a refresh in the middle of writing was seen to leave
+// a deletion out and to return a cookie that is past it.
 const settleTime = 50 * time.Millisecond
 
 // settled returns the cookie of this moment, from which the next refresh begins, and waits until a refresh finds all that is before it.
