@@ -49,7 +49,8 @@ type Config struct {
 	PageSize int `yaml:"page_size"`
 	// Attributes are recorded beside those that the mapping uses; "*" stands for all but passwords.
 	Attributes []string `yaml:"attributes"`
-	// Changes is how what changed is found: by syncrepl (RFC 4533) or not at all (full: everything is read in every run). auto (also
+	// Changes is how what changed is found: by syncrepl (RFC 4533), dirsync (Active Directory), usn (uSNChanged of one
+	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
 	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
 	// Live keeps the connector signed in to tell what changes as it happens. ReconcileEvery is the pipeline's.

@@ -124,11 +124,26 @@ func (p *pass) readPages() error {
 	return nil
 }
 
-func (p *pass) readBase(base string) error {
+// readBase reads who matches the filter at a base and below.
+func (p *pass) readBase(base string) error { return p.readMatching(base, p.filter) }
+
+func (p *pass) readMatching(base, filter string) error {
+	attributes := p.requested()
+	if clock := p.decoder.clock; clock != "" && !slices.ContainsFunc(attributes, func(n string) bool { return strings.EqualFold(n, clock) }) {
+		attributes = append(attributes, clock)
+	}
+	return p.eachPage(base, filter, attributes, p.localOnly(), &sink{entry: p.entry, reference: p.reference})
+}
+
+// eachPage makes a search page by page. The sink counts in taken what comes.
+func (p *pass) eachPage(base, filter string, attributes []string, controls []ldap.Control, to *sink) error {
 	var cookie []byte
 	for {
 		before, last := p.taken, cookie
-		result, err := p.page(base, cookie)
+		paging := ldap.NewControlPaging(uint32(p.config.pageSize()))
+		paging.SetCookie(cookie)
+		result, err := p.search(ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, filter, attributes,
+			append([]ldap.Control{paging}, controls...)), to)
 		if err != nil {
 			return err
 		}
@@ -149,15 +164,6 @@ func (p *pass) readBase(base string) error {
 				"another page_size, or another server")
 		}
 	}
-}
-
-// page asks for one page and emits its entries as they come.
-func (p *pass) page(base string, cookie []byte) (*ldap.SearchResult, error) {
-	paging := ldap.NewControlPaging(uint32(p.config.pageSize()))
-	paging.SetCookie(cookie)
-	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, p.filter, p.requested(), []ldap.Control{paging})
-	request.Controls = append(request.Controls, p.localOnly()...)
-	return p.search(request, &sink{entry: p.entry, reference: p.reference})
 }
 
 // domainScope is LDAP_SERVER_DOMAIN_SCOPE_OID: no references to other partitions, please (MS-ADTS 3.1.1.3.4.1.4).

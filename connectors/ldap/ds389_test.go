@@ -57,5 +57,5 @@ func TestDS389(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(lines), "type 389ds") {
 		t.Errorf("check says %q, %v", lines, err)
 	}
-	playModes(t, newVillage(t, s, "389ds"), "syncrepl")
+	playModes(t, newVillage(t, s, "389ds"), "syncrepl", "poll")
 }

@@ -345,7 +345,7 @@ func playTwoBases(t *testing.T, v *village, c *ldap.Config) {
 func TestHistoryOpenLDAP(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
-	playModes(t, v, "syncrepl")
+	playModes(t, v, "syncrepl", "poll")
 }
 
 // Without a session log every refresh with a deletion in it is a present list (RFC 4533, 3.3.1): who is on it stays, and who is

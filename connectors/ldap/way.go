@@ -27,6 +27,9 @@ var ways = []struct {
 	way
 }{
 	{"syncrepl", syncrepl{}},
+	{"dirsync", dirsync{}},
+	{"usn", usn{}},
+	{"poll", poll{}},
 	{"full", full{}},
 }
 
