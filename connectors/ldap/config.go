@@ -55,9 +55,11 @@ type Config struct {
 	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
 	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
-	// Live and ReconcileEvery are for sources that push what changed; this version reads by schedule.
+	// Live keeps the connector signed in to tell what changes as it happens. ReconcileEvery is the pipeline's.
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
+	// PollEvery is the time between two looks of a live source whose server does not tell by itself, 5 s when zero.
+	PollEvery time.Duration `yaml:"poll_every"`
 	// IdleTimeout is the longest silence of the server, 60 s when zero.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -115,8 +117,8 @@ func (c *Config) Validate() error {
 	if c.BindPasswordFile != "" {
 		mistakes = append(mistakes, c.validatePasswordFile())
 	}
-	if c.PageSize < 0 || c.IdleTimeout < 0 {
-		mistakes = append(mistakes, errors.New("page_size and idle_timeout cannot be below 0"))
+	if c.PageSize < 0 || c.IdleTimeout < 0 || c.PollEvery < 0 {
+		mistakes = append(mistakes, errors.New("page_size, idle_timeout and poll_every cannot be below 0"))
 	}
 	if c.BindDN == "" && (c.BindPassword != "" || c.BindPasswordFile != "") {
 		mistakes = append(mistakes, connectors.Hint(errors.New("bind_password is given without bind_dn"), "bind_dn: the account that reads the directory"))
@@ -166,6 +168,13 @@ func (c *Config) idleTimeout() time.Duration {
 		return c.IdleTimeout
 	}
 	return time.Minute
+}
+
+func (c *Config) pollEvery() time.Duration {
+	if c.PollEvery > 0 {
+		return c.PollEvery
+	}
+	return 5 * time.Second
 }
 
 // filter returns the filter in one piece.
@@ -226,8 +235,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live:
-		return connectors.Hint(errors.New("live: this version reads by schedule only"), `live: false and a schedule such as "*/5 * * * *"`)
+	case c.Live && c.changes() == "full":
+		return connectors.Hint(errors.New("live: a source that is always read as a whole cannot stay connected"), "changes: auto")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}
