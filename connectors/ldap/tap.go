@@ -34,10 +34,14 @@ type tap struct {
 	cause error
 }
 
-// sink takes what a search returns. The content of an entry is the sink's only during the call.
+// sink takes what a search returns. What it is given is the sink's only during the call.
 type sink struct {
 	entry     func(content []byte) error
 	reference func(content []byte) error
+	// stated takes entries with their controls, in place of entry, and intermediate the responses between them (RFC 4511, 4.13).
+	// They are nil for searches that have none.
+	stated       func(content, controls []byte) error
+	intermediate func(content []byte) error
 }
 
 func newTap(conn net.Conn, idle time.Duration) *tap {
@@ -176,12 +180,16 @@ func (t *tap) divert(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tag, content, _, err := element(body)
+	tag, content, controls, err := element(body)
 	if err != nil {
 		return nil, err
 	}
 	s := t.sink.Load()
 	switch {
+	case tag == tagSearchEntry && s != nil && s.stated != nil:
+		return nil, s.stated(content, controls)
+	case tag == tagIntermediate && s != nil && s.intermediate != nil:
+		return nil, s.intermediate(content)
 	case tag == tagSearchEntry && s != nil:
 		return nil, s.entry(content)
 	case tag == tagSearchReference && s != nil:
