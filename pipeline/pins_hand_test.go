@@ -199,6 +199,7 @@ func TestP7K6Expiry(t *testing.T) {
 	dir := newRoster().people(2)
 	dir.set("p00000", "pin", "739174")
 	dir.set("p00000", "card", "4711")
+	dir.set("p00001", "card", "4711")
 	c := newCompany(t, dir, func(s *pipeline.Source) {
 		s.Mapping.Properties["pins"] = mapping.Rule{From: []string{"pin"}, Kind: "temporary", ValidFor: 3 * time.Second}
 		s.Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}, Kind: "temporary", ValidFor: 3 * time.Second}
@@ -225,11 +226,21 @@ func TestP7K6Expiry(t *testing.T) {
 	if got := strings.Join(c.events(before), ", "); got != "updated p00001, updated p00000" {
 		t.Errorf("events: %s", got)
 	}
-	c.applied("read 2, unchanged 2")
+	c.applied("read 2, unchanged 1, updated 1")
+	if len(c.user("p00001").List[store.Cards.List()]) != 1 {
+		t.Error("who waited for a temporary card did not get it when it was free [C2]")
+	}
 	dir.set("p00000", "phone", "1")
 	c.applied("read 2, unchanged 1, updated 1")
-	if c.pins()["p00000"] != 0 {
-		t.Error("a PIN that ended came back with a phone number")
+	if c.pins()["p00000"] != 0 || len(c.user("p00000").List[store.Cards.List()]) != 0 {
+		t.Error("what ended came back with a phone number")
+	}
+	c.stop()
+	c.config.Sources[0].Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}}
+	c.start()
+	c.sync()
+	if list := c.user("p00001").List[store.Cards.List()]; len(list) != 1 || !list[0].Expires.IsZero() {
+		t.Errorf("a card ends whose rule says so no more: %+v", list)
 	}
 	dir.set("p00000", "pin", "739175")
 	c.applied("read 2, unchanged 1, updated 1")

@@ -44,16 +44,20 @@ func (s *scheduler) tick(ctx context.Context) {
 
 func (s *scheduler) tickOnce(ctx context.Context, now time.Time) error {
 	var next time.Time
-	var head uint64
+	var read uint64
 	err := s.db.View(func(tx *store.Tx) (err error) {
 		next, err = tx.NextExpiry()
-		head, _ = tx.Head()
+		read = tx.LogPosition().Sequence
 		return err
 	})
 	if err != nil || next.IsZero() || next.After(now) {
 		return err
 	}
-	id := fmt.Sprintf("tick-%d-%d-%d", next.UnixNano(), head, now.UnixNano()/int64(tickAgain))
+	stream, err := s.bus.JetStream.Stream(ctx, events.LogStream)
+	if err != nil || stream.CachedInfo().State.LastSeq > read { // what is still to be read may have a tick
+		return err
+	}
+	id := fmt.Sprintf("tick-%d-%d-%d", next.UnixNano(), read, now.UnixNano()/int64(tickAgain))
 	_, err = appendLog(ctx, s.bus, events.CommandSubject(commandTick), id, tick{EventCards: s.config.ByHand.EventCards})
 	return err
 }

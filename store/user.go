@@ -89,6 +89,8 @@ type Origin struct {
 	Members []Key `cbor:"22,keyasint,omitempty"`
 	// Default is the default group that the entry gave its user, groups that are entries included.
 	Default string `cbor:"23,keyasint,omitempty"`
+	// Spent are hashes of temporary cards and PINs that have ended although the entry still says them (K6, P7).
+	Spent []Key `cbor:"30,keyasint,omitempty"`
 }
 
 // Hash returns the hash of the entry's key, under which the origin lies.

@@ -97,37 +97,49 @@ func (d *desk) wantPIN(v *verdict, u *unit) {
 	v.User, v.old = u.new, u.old
 }
 
-// limited gives the values that a source newly brings their end, where its rule says that they are temporary. One that
-// ended, or was taken away, does not come again until the entry says something else (K6, P7).
+// limited gives the values that only the source says their end, where its rule says that they are temporary, and takes it from
+// them where it says so no more. One that ended does not come again until the entry says something else (K6, P7).
 func (d *desk) limited(u *unit, p store.Property, before, merged []store.Value) []store.Value {
 	validFor := d.run.ValidFor[p]
-	if validFor <= 0 {
+	if validFor <= 0 && !slices.ContainsFunc(merged, func(v store.Value) bool { return !v.Expires.IsZero() }) {
 		return merged
 	}
-	var list []store.Value
+	list := make([]store.Value, 0, len(merged))
 	for _, v := range merged {
-		isNew := !hasValue(before, v.V)
-		if isNew && u.hadFrom(p, v.V) {
+		isOurs := len(v.Origins) == 1 && v.Origins[0] == d.options.Source
+		switch {
+		case isOurs && validFor > 0 && !hasValue(before, v.V) && u.spent(v.V):
 			continue
-		}
-		if isNew {
+		case isOurs && validFor > 0 && v.Expires.IsZero():
 			v.Expires = d.run.Time.Add(validFor)
+		case isOurs && validFor <= 0:
+			v.Expires = time.Time{}
 		}
 		list = append(list, v)
+	}
+	if sameValues(before, list) {
+		return before
 	}
 	return list
 }
 
-// hadFrom reports whether the user had a value already from what the unit's entries said when they were last taken over,
-// whatever else of them waits.
-func (u *unit) hadFrom(p store.Property, value string) bool {
+// spent reports whether one of the unit's entries still says a value that has ended.
+func (u *unit) spent(value string) bool {
 	return slices.ContainsFunc(u.entries, func(e *entry) bool {
-		if e.origin == nil || !isSettled(actionOf(e.origin.Verdict)) || len(e.origin.Change) == 0 {
-			return false
-		}
-		c, err := decodeChange(e.origin.Change)
-		return err == nil && slices.Contains(c.List[p.List()], value)
+		return e.origin != nil && slices.Contains(e.origin.Spent, store.KeyOf(value))
 	})
+}
+
+// stillSpent returns what of an entry's ended values its change says again.
+func stillSpent(spent []store.Key, c *mapping.Change) []store.Key {
+	says := func(k store.Key) bool {
+		is := func(v string) bool { return store.KeyOf(v) == k }
+		return slices.ContainsFunc(c.List[store.Cards.List()], is) || slices.ContainsFunc(c.List[store.PINs.List()], is)
+	}
+	if !slices.ContainsFunc(spent, func(k store.Key) bool { return !says(k) }) {
+		return spent
+	}
+	return slices.DeleteFunc(slices.Clone(spent), func(k store.Key) bool { return !says(k) })
 }
 
 // mergePINs is mergeList for PINs: what a source says empties no generated PIN by saying nothing (V6).
@@ -219,5 +231,38 @@ func (h Hand) Expire(id string) (*Deed, error) {
 		return d, nil
 	}
 	d.issued(old, left)
-	return d, nil
+	return d, h.spend(d, old, left)
+}
+
+// spend notes with the entries that say an ended value that it has ended.
+func (h Hand) spend(d *Deed, old, left *store.User) error {
+	var ended []string
+	for _, p := range [...]store.Property{store.Cards, store.PINs} {
+		for _, v := range old.List[p.List()] {
+			if !hasValue(left.List[p.List()], v.V) {
+				ended = append(ended, v.V)
+			}
+		}
+	}
+	for _, ref := range old.Origins {
+		o, err := h.View.Origin(ref.Source, ref.Key)
+		if err != nil || o == nil || len(o.Change) == 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		c, err := decodeChange(o.Change)
+		if err != nil {
+			return fmt.Errorf("entry %s of %s: %w", o.Entry, ref.Source, err)
+		}
+		spent := stillSpent(store.HashNames(ended), c)
+		if len(spent) == 0 {
+			continue
+		}
+		noted := *o
+		noted.Spent = slices.Concat(o.Spent, spent)
+		d.Entries = append(d.Entries, SourceOrigin{ref.Source, &noted})
+	}
+	return nil
 }

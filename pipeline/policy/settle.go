@@ -254,6 +254,9 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	if keepsChange {
 		return &o, nil
 	}
+	if len(o.Spent) > 0 {
+		o.Spent = stillSpent(o.Spent, c)
+	}
 	stored := *c
 	stored.Number, stored.Names, stored.Members = 0, nil, nil
 	var err error
@@ -288,7 +291,7 @@ func (e *entry) link(d *desk, o *store.Origin) {
 func sameOrigin(a, b *store.Origin) bool {
 	return a.Entry == b.Entry && a.Digest == b.Digest && a.RawSequence == b.RawSequence && a.User == b.User &&
 		a.Waiting == b.Waiting && a.Missed == b.Missed && a.Group == b.Group && a.Gone == b.Gone &&
-		a.Holds == b.Holds && a.Default == b.Default && slices.Equal(a.Names, b.Names) && slices.Equal(a.Members, b.Members) &&
+		a.Holds == b.Holds && a.Default == b.Default && slices.Equal(a.Names, b.Names) && slices.Equal(a.Spent, b.Spent) && slices.Equal(a.Members, b.Members) &&
 		bytes.Equal(a.Change, b.Change) && sameVerdict(a.Verdict, b.Verdict)
 }
 
