@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/connectors"
+	"rollcall/pipeline/mail"
 	"rollcall/pipeline/mapping"
 	"rollcall/pipeline/policy"
 )
@@ -34,6 +35,9 @@ type Config struct {
 	EventsKeep time.Duration
 	Sources    []Source
 	ByHand     ByHand
+	// Mail is where mail leaves, its Host empty for nowhere.
+	Mail   mail.Server
+	Notify Notify
 	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
 	PINKeyFile string
 	// Roles of this process, none for all.

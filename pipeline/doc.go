@@ -46,6 +46,10 @@
 //     "finished" of the one before, and From names the run before, applied or not. A run that is not applied therefore
 //     fails all that follow, and the session ends. A failed session begins again after 0.5 s, doubling to a minute. Marks behind which nothing
 //     new was told leave no run; their checkpoint is saved every ten minutes. The schedule of a live source does nothing while it is in session.
+//   - Attributes that are mapped to PINs are sealed by AES-SIV before the record's digest is computed, with the entry's key as
+//     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
+//     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
+//     it lies beside the store and not in it.
 //   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,
 //     whether a user has but one), so that it means the same when the log is read again. Its answer rests in the store under the command's
 //     sequence: who repeats a request with its id is told the same.
@@ -60,10 +64,6 @@
 //   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
 //     restart goes on with.
 //   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
-//   - Attributes that are mapped to PINs are sealed by AES-SIV before the record's digest is computed, with the entry's key as
-//     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
-//     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
-//     it lies beside the store and not in it.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

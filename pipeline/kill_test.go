@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 func directoryOfRound(round int) *roster {
 	chance := rand.New(rand.NewPCG(1, uint64(round)))
 	dir := newRoster().people(300)
+	dir.person("fixed", "phone", "+420 0")
 	for i := range 40 {
 		key := fmt.Sprintf("p%05d", chance.IntN(300))
 		switch i % 4 {
@@ -71,10 +73,23 @@ func runToBeKilled(dir, round string) error {
 	if err != nil {
 		return err
 	}
+	if err := editByHand(ctx, node.Client(), round); err != nil {
+		return err
+	}
 	if err := syncToEnd(ctx, node.Client()); err != nil {
 		return err
 	}
 	return node.Stop()
+}
+
+// editByHand does what people do: what stays, and what the next run takes back.
+func editByHand(ctx context.Context, c *pipeline.Client, round string) error {
+	set := map[string]string{"custom_1": round, "phone": "by hand " + round, "aliases": "fixed-" + round}
+	_, err := c.SetUser(ctx, pipeline.Edit{ID: "round-" + round, User: "fixed", Set: set})
+	if errors.Is(err, pipeline.ErrNotFound) { // before the first run
+		return nil
+	}
+	return err
 }
 
 // syncToEnd waits for a run that an earlier process left behind, then runs the source.

@@ -107,10 +107,16 @@ func putDeed(tx *store.Tx, m logMessage, deed *policy.Deed, because cause, cards
 
 // putUser writes a user's new state, and the revision that tells of it where there is anything to tell.
 func putUser(tx *store.Tx, m logMessage, v *policy.Verdict, because cause, cards store.CardMode) error {
+	var err error
 	if v.Event == "" { // links only
-		return tx.PutUser(v.User)
+		err = tx.PutUser(v.User)
+	} else {
+		err = putRevision(tx, m, v, because, cards)
 	}
-	return putRevision(tx, m, v, because, cards)
+	if err == nil && v.Letter != nil {
+		err = tx.PutLetter(v.Letter)
+	}
+	return err
 }
 
 // answerOf says what became of a command, in words.

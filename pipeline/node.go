@@ -31,6 +31,8 @@ type Node struct {
 	stop    context.CancelFunc
 	group   *errgroup.Group
 	closers []func() error
+	// parting is what Stop waits for before it stops the stages, a moment at most.
+	parting []func(context.Context)
 }
 
 // Names in the data directory.
@@ -83,6 +85,7 @@ func (n *Node) Wait() error { return n.group.Wait() }
 
 // Stop stops the stages, the broker and the store, in this order.
 func (n *Node) Stop() error {
+	n.part()
 	n.stop()
 	err := n.group.Wait()
 	return errors.Join(err, n.close())
@@ -187,12 +190,18 @@ func (n *Node) startStages(ctx context.Context) error {
 
 func (n *Node) startReconciler(ctx context.Context) error {
 	relay := newRelay(n.bus, n.db, n.log)
-	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: relay.poke}
+	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
+	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
 	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
 	}
+	notifier := &notifier{bus: n.bus, server: n.config.Mail, notify: n.config.Notify, log: n.log}
+	if err := notifier.open(ctx); err != nil {
+		return errors.Join(err, stopService())
+	}
+	n.parting = append(n.parting, relay.settle, notifier.settle, postman.settle)
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
 	n.group.Go(func() error { return reconciler.run(ctx) })
 	if err := service.renameSources(ctx); err != nil {
@@ -200,8 +209,22 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	}
 	n.group.Go(func() error { return relay.run(ctx) })
 	n.group.Go(func() error { return schedule.run(ctx) })
+	n.group.Go(func() error { return notifier.run(ctx) })
+	n.group.Go(func() error { return postman.run(ctx) })
 	n.group.Go(func() error { <-ctx.Done(); return stopService() })
 	return nil
+}
+
+// part lets mail leave that is on its way: a process that runs a source and exits has no later.
+func (n *Node) part() {
+	if n.config.Mail.Host == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, wait := range n.parting {
+		wait(ctx)
+	}
 }
 
 // close undoes open, last first.

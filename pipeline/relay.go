@@ -177,6 +177,16 @@ func withChain(r store.Revision) []byte {
 	return append(body, r.Body[1:]...)
 }
 
+// settle waits until there is nothing to relay, no longer than ctx.
+func (r *relay) settle(ctx context.Context) {
+	for ctx.Err() == nil {
+		if results, err := r.pendingResults(); err != nil || len(results) == 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 func (r *relay) pendingResults() (results []store.Result, err error) {
 	err = r.db.View(func(tx *store.Tx) (err error) { results, err = tx.Results(0, 100); return err })
 	return results, err

@@ -24,6 +24,9 @@ type Status struct {
 	LogEnd      uint64         `json:"log_end"`
 	DeadLetters uint64         `json:"dead_letters"`
 	Sources     []SourceStatus `json:"sources"`
+	// Letters counts generated PINs that wait to be mailed, Unmailed are the first of those that will not be (P5).
+	Letters  int        `json:"letters,omitempty"`
+	Unmailed []Unmailed `json:"unmailed,omitempty"`
 }
 
 // SourceStatus is how a source stands.
@@ -81,6 +84,9 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 		return status, err
 	}
 	if err := s.sessions(ctx, status.Sources); err != nil {
+		return status, err
+	}
+	if status.Letters, status.Unmailed, err = unmailed(s.db); err != nil {
 		return status, err
 	}
 	if status.LogEnd, err = lastSequence(ctx, s.bus, events.LogStream); err != nil {

@@ -42,6 +42,8 @@ type checker struct {
 	holds       map[string]map[string]int
 	members     map[string]int
 	memberships int
+	// expiries counts what expires.
+	expiries int
 	// named and joined count the links of the source that is looked at.
 	named, joined int
 }
@@ -56,6 +58,8 @@ func (c *checker) check() error {
 		c.released()
 		c.origins()
 		c.groups()
+		c.expiring()
+		c.letters()
 		c.counters()
 		c.revisions()
 		c.results()
@@ -112,6 +116,7 @@ func (c *checker) user(u *User) {
 	c.userClaims(u)
 	c.userOrigins(u)
 	c.userGroups(u)
+	c.userExpiry(u)
 	c.count(everyone, 1, u.Active)
 	if u.Administrator {
 		c.count(administrators, 0, u.Active)

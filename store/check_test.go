@@ -57,6 +57,7 @@ func TestCheckFinds(t *testing.T) {
 		"revision 3, chain":                        func(tx *Tx) error { return tx.table(revisionsBucket).delete(number(2)) },
 		"does not follow 0, chain":                 rewrite,
 		"revisions end at 2":                       func(tx *Tx) error { return tx.table(revisionsBucket).delete(number(3)) },
+		`letter to "z" lies under "z"`:             func(tx *Tx) error { return tx.PutLetter(&Letter{User: "z"}) },
 		"result 1: lies under 0000000000000005":    func(tx *Tx) error { return move(tx.table(resultsBucket), number(1), number(5)) },
 		"run 1 of people: lies elsewhere":          func(tx *Tx) error { return move(tx.table(runsBucket, "people"), number(1), number(2)) },
 		"plan of run 7 of people: there is no":     func(tx *Tx) error { return tx.PlanPut("people", 7, []byte("k"), nil) },

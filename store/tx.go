@@ -12,7 +12,7 @@ import (
 )
 
 // format is the version of the buckets below. A store of a higher one is refused.
-const format = 2
+const format = 3
 
 // The buckets. Those with a folder behind them hold a bucket per source.
 const (
@@ -36,6 +36,8 @@ const (
 	membersBucket    = "members"     // group's number, user's number
 	namedBucket      = "named"       // source / hash of a name, entry's key
 	joinedBucket     = "joined"      // source / hash of a member's name, group's key
+	expiringBucket   = "expiring"    // when, user id: temporary cards and PINs
+	lettersBucket    = "letters"     // user id → Letter
 	regroupBucket    = "regroup"     // what happened to groups and was not told yet, see regroup.go
 )
 
@@ -43,6 +45,7 @@ var buckets = []string{
 	metaBucket, usersBucket, claimsBucket, blockBucket, releasedBucket, originsBucket, waitingBucket, sourcesBucket,
 	talliesBucket, runsBucket, plansBucket, revisionsBucket, resultsBucket,
 	groupsBucket, groupPathsBucket, groupIDsBucket, membersBucket, regroupBucket, namedBucket, joinedBucket, // since format 2
+	expiringBucket, lettersBucket, // since format 3
 }
 
 // The store's own names in the bucket meta; those of [Tx.SetMeta] lie behind ownMeta.

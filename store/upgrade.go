@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -9,13 +11,17 @@ var groupBuckets = []string{groupsBucket, groupPathsBucket, groupIDsBucket, memb
 
 // bucketsOf returns the buckets that a store of a format has.
 func bucketsOf(made int) []string {
-	if made < 2 {
-		return buckets[:len(buckets)-len(groupBuckets)]
+	switch made {
+	case 1:
+		return buckets[:len(buckets)-len(groupBuckets)-2]
+	case 2:
+		return buckets[:len(buckets)-2]
 	}
 	return buckets
 }
 
-// upgrade brings a store of format 1 up to date: its users' groups are new, and told with the next revisions.
+// upgrade brings an older store up to date. Of format 1, the users' groups are new, and told with the next revisions; of
+// format 2, what expires is.
 func upgrade(b *bolt.DB) error {
 	var made int
 	if err := b.View(func(btx *bolt.Tx) error { return newTx(btx).meta(metaFormat, &made) }); err != nil || made == format {
@@ -23,7 +29,7 @@ func upgrade(b *bolt.DB) error {
 	}
 	return b.Update(func(btx *bolt.Tx) error {
 		tx := newTx(btx)
-		for _, name := range groupBuckets {
+		for _, name := range append(slices.Clone(groupBuckets), expiringBucket, lettersBucket) {
 			if _, err := btx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
 			}
@@ -32,6 +38,9 @@ func upgrade(b *bolt.DB) error {
 		err := users.each(nil, func(key, value []byte) error {
 			var u User
 			if err := users.decode(key, value, &u); err != nil {
+				return err
+			}
+			if err := tx.expire(nil, &u); err != nil || made > 1 {
 				return err
 			}
 			return tx.join(nil, &u, parseNumber(key))

@@ -29,6 +29,8 @@ type User struct {
 	Overrides map[Property]string `cbor:"12,keyasint,omitempty"`
 	Created   time.Time           `cbor:"13,keyasint"`
 	Updated   time.Time           `cbor:"14,keyasint"`
+	// PINsIssued counts the PINs that were generated for the user (P4).
+	PINsIssued uint64 `cbor:"30,keyasint,omitempty"`
 }
 
 // Value is one value of a multi-valued property with everyone who put it there (U20).

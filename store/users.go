@@ -39,6 +39,9 @@ func (tx *Tx) PutUser(u *User) error {
 	if err := tx.join(old, u, n); err != nil {
 		return fmt.Errorf("put user: %w", err)
 	}
+	if err := tx.expire(old, u); err != nil {
+		return fmt.Errorf("put user: %w", err)
+	}
 	return users.save(number(n), u)
 }
 

@@ -21,18 +21,22 @@ import (
 type Config struct {
 	// Type is the kind of directory, a key of L1's table: its [Preset] stands for what is not given here.
 	Type string `yaml:"type"`
-	// Domain is the authentication domain; the connector does not use it.
+	// Domain is the authentication domain. DNS is asked for its servers where no base is in a domain.
 	Domain string `yaml:"domain"`
-	// Servers are URLs, ldap:// or ldaps://, tried in this order.
+	// Servers are URLs, ldap:// or ldaps://, tried in this order. Without a host ("ldaps://", with port 3269 the global catalogues)
+	// DNS names the servers of the domain that the first of BaseDNs is in; no URL at all means that for Active Directory.
 	Servers []string `yaml:"servers"`
-	TLS     TLS      `yaml:"tls"`
+	// DNSServer is asked for names, the system's resolver when empty.
+	DNSServer string `yaml:"dns_server"`
+	TLS       TLS    `yaml:"tls"`
 	// AllowPlaintext lets a password travel unencrypted to a server that is not on loopback.
 	AllowPlaintext bool `yaml:"allow_plaintext"`
-	// BindDN signs in with BindPassword or the content of BindPasswordFile. Without it the client certificate
-	// signs in (SASL EXTERNAL), without one nobody does.
-	BindDN           string `yaml:"bind_dn"`
-	BindPassword     string `yaml:"bind_password"`
-	BindPasswordFile string `yaml:"bind_password_file"`
+	// BindDN signs in with BindPassword or the content of BindPasswordFile; Active Directory also takes user@domain and DOMAIN\user.
+	// Without it Kerberos signs in, without that the client certificate (SASL EXTERNAL), without one nobody does.
+	BindDN           string   `yaml:"bind_dn"`
+	BindPassword     string   `yaml:"bind_password"`
+	BindPasswordFile string   `yaml:"bind_password_file"`
+	Kerberos         Kerberos `yaml:"kerberos"`
 	// BaseDNs are read with all that is below them. One below another adds nothing.
 	BaseDNs []string `yaml:"base_dns"`
 	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
@@ -88,8 +92,8 @@ func (c *Config) Scope() string {
 
 // Validate returns every mistake.
 func (c *Config) Validate() error {
-	mistakes := []error{c.validateType(), c.validateFilter(), c.validateChanges()}
-	if len(c.Servers) == 0 {
+	mistakes := []error{c.validateType(), c.validateFilter(), c.validateChanges(), c.validateLocation(), c.Kerberos.validate(c)}
+	if len(c.servers()) == 0 {
 		mistakes = append(mistakes, connectors.Hint(errors.New("servers: none is given"), "servers: [ldaps://ldap.example.com]"))
 	}
 	for _, server := range c.Servers {
@@ -242,12 +246,18 @@ func (c *Config) validateFilter() error {
 
 func (c *Config) validateServer(server string) error {
 	u, err := url.Parse(server)
-	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" {
+	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Opaque != "" {
 		return connectors.Hint(fmt.Errorf("servers: %q is not the address of an LDAP server", server), "ldaps://ldap.example.com, or ldap://ldap.example.com:389")
 	}
-	if c.BindDN != "" && u.Scheme == "ldap" && !c.TLS.StartTLS && !c.AllowPlaintext && !isLoopback(u.Hostname()) {
-		return connectors.Hint(fmt.Errorf("servers: the password of %s would travel unencrypted to %s", c.BindDN, server),
-			"ldaps://…, or tls: {start_tls: true}; allow_plaintext: true if it really must be so")
+	if u.Scheme != "ldap" || c.TLS.StartTLS || c.AllowPlaintext || isLoopback(u.Hostname()) {
+		return nil
+	}
+	const encrypt = "ldaps://…, or tls: {start_tls: true}; allow_plaintext: true if it really must be so"
+	switch {
+	case c.BindDN != "":
+		return connectors.Hint(fmt.Errorf("servers: the password of %s would travel unencrypted to %s", c.BindDN, server), encrypt)
+	case c.Kerberos.KeytabFile != "":
+		return connectors.Hint(fmt.Errorf("servers: what %s reads would travel unencrypted and unsigned from %s", c.Kerberos.Principal, server), encrypt)
 	}
 	return nil
 }
@@ -278,13 +288,17 @@ func (c *Config) password() (string, error) {
 	return "", connectors.Hint(err, "write the password of "+c.BindDN+" into that file")
 }
 
-// validatePasswordFile refuses a file that others can read. One that is missing is missing when it is needed.
 func (c *Config) validatePasswordFile() error {
-	info, err := os.Stat(c.BindPasswordFile)
+	return refuseReadable("bind_password_file", c.BindPasswordFile)
+}
+
+// refuseReadable refuses a file that others can read. One that is missing is missing when it is needed.
+func refuseReadable(key, path string) error {
+	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" {
 		return nil
 	}
-	return connectors.Hint(fmt.Errorf("everybody can read bind_password_file %s", c.BindPasswordFile), "chmod 600 "+c.BindPasswordFile)
+	return connectors.Hint(fmt.Errorf("everybody can read %s %s", key, path), "chmod 600 "+path)
 }
 
 // bases returns the bases that are not below another.

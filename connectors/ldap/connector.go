@@ -365,6 +365,9 @@ func clone(r connectors.Record) connectors.Record {
 func (s *source) pasteable(server string, r *ldap.SearchRequest) string {
 	quote := func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 	parts := []string{"ldapsearch", "-x", "-LLL", "-H", server}
+	if s.config.Kerberos.KeytabFile != "" {
+		parts = []string{"ldapsearch", "-Y", "GSSAPI", "-O", "maxssf=0", "-LLL", "-H", server}
+	}
 	if s.config.TLS.StartTLS {
 		parts = append(parts, "-ZZ")
 	}

@@ -14,7 +14,15 @@
 // connection and a cancelled context are errors (failures 1 to 3). Password attributes are never asked for, and stripped
 // where "*" lets a server send them (U21).
 //
+// Servers that are not named are those that DNS names for the domain of the first base (SRV records), and only hosts inside that domain:
+// whoever can forge DNS cannot name a server of his own. Signing in is simple (a DN, user@domain, DOMAIN\user), by client certificate, or
+// by Kerberos with a keytab. A password travels encrypted, or to this machine, or where allow_plaintext says so; what Kerberos signs in for
+// too, because go-ldap negotiates no signing of its own (RFC 4752, 3.3): TLS does that here.
+//
 // # Design
+//
+// A keytab needs no krb5.conf: the LDAP server is asked for tickets too, as every domain controller gives them. gokrb5 knows no
+// contexts, so a KDC that is silent holds a cancelled pass for its own five seconds.
 //
 // Entries are decoded below go-ldap. [tap] lies between the connection (above TLS) and go-ldap, cuts search entries
 // and references out of the byte stream and hands them over one by one; go-ldap keeps bind, requests, controls

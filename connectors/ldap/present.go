@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -101,7 +102,10 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer se.close()
-	lines := []string{fmt.Sprintf("signed in to %s as %s", se.server, s.identity())}
+	lines := append(s.checkServers(ctx), fmt.Sprintf("signed in to %s as %s", se.server, s.identity()))
+	if u, err := url.Parse(se.server); err == nil && isCatalogue(u.Port()) {
+		lines = append(lines, "warning: port "+u.Port()+" is a global catalogue: it has only the attributes that the forest replicates to it, the others seem empty")
+	}
 	if found, err := discover(se.conn, se.server); err == nil && found.Type != "" {
 		lines = append(lines, "the server is of type "+found.Type)
 		if found.Type != s.config.Type && s.config.Type != "generic" {

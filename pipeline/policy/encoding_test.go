@@ -42,6 +42,7 @@ func wholeVerdict() *Verdict {
 		Key: "a", Entry: "uid=a", Name: "alice", Action: Update, Event: "deactivated", User: u, Deactivated: true, DropOrigin: true,
 		Changed:  []Changed{{Property: "cards", Old: "1", New: "2", OldList: []string{"1"}, NewList: []string{"2"}}},
 		Releases: []store.Claim{{Space: store.CardNumbers, Value: "1"}}, Claims: []store.Claim{{Space: store.Names, Value: "alice"}},
+		Letter: &store.Letter{User: "1", Issue: 2, Length: 6, Hash: "x"},
 		Origin: &store.Origin{Key: "a", User: "1", Change: []byte{1, 2}}, Reason: "because",
 		Warnings: []mapping.Warning{{Property: "cards", Value: "3", Reason: "used"}},
 	}

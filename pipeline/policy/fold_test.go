@@ -287,21 +287,17 @@ func (c *company) runSource(source string) {
 	c.again(o, source)
 }
 
-// again runs the source once more: nothing may be written. Only where several logins are one person by their number, who
-// has joined whom in the first run may refuse an entry in the second that waited anyway; the third one writes nothing then.
+// again runs the source once more: nothing may be written. Only where several logins are one person by their number, an
+// entry that waited may find in the second run who its person is since the first; the third one writes nothing then.
 func (c *company) again(o Options, source string) {
-	r := c.world.run(source)
-	r.Number++
-	all := c.world.inputs(source, c.read(source))
-	verdicts, _, err := fold(o, c.world.view(), r, all, all)
-	if err != nil {
-		c.Fatal(err)
+	verdicts := c.second(o, source)
+	waited := func(v *Verdict) bool {
+		stored := c.world.origins[source][store.KeyOf(v.Key)]
+		return stored != nil && stored.Waiting && v.Origin != nil
 	}
-	if o.PairByPersonalNumber && slices.ContainsFunc(verdicts, func(v *Verdict) bool { return c.waitsOtherwise(source, v) }) {
+	if o.PairByPersonalNumber && slices.ContainsFunc(verdicts, waited) {
 		c.world.apply(c.T, source, verdicts)
-		if verdicts, _, err = fold(o, c.world.view(), r, c.world.inputs(source, nil), c.world.inputs(source, nil)); err != nil {
-			c.Fatal(err)
-		}
+		verdicts = c.second(o, source)
 	}
 	for _, v := range verdicts {
 		if v.User != nil || v.Origin != nil && !c.otherWords(source, v.Origin) {
@@ -310,13 +306,16 @@ func (c *company) again(o Options, source string) {
 	}
 }
 
-// waitsOtherwise reports whether an entry that waits goes on waiting, for another reason, and no user changes.
-func (c *company) waitsOtherwise(source string, v *Verdict) bool {
-	if v.User != nil || v.Origin == nil {
-		return false
+// second is the same run once more.
+func (c *company) second(o Options, source string) []*Verdict {
+	r := c.world.run(source)
+	r.Number++
+	all := c.world.inputs(source, c.read(source))
+	verdicts, _, err := fold(o, c.world.view(), r, all, all)
+	if err != nil {
+		c.Fatal(err)
 	}
-	stored := c.world.origins[source][store.KeyOf(v.Key)]
-	return stored.Waiting && v.Origin.Waiting && stored.User == v.Origin.User && stored.Verdict != v.Origin.Verdict
+	return verdicts
 }
 
 // otherWords reports whether an origin differs from the stored one in the wording of its refusal only: it

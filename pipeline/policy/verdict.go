@@ -53,6 +53,8 @@ type Verdict struct {
 	Forget uint64 `cbor:"15,keyasint,omitempty"`
 	// Renamed are the old and the new path of the group that a group's entry stands for, when they differ: it is the same group.
 	Renamed []string `cbor:"20,keyasint,omitempty"`
+	// Letter tells the user a PIN that was made for him, nil for none (P5).
+	Letter *store.Letter `cbor:"40,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -48,20 +47,6 @@ type authServer struct {
 	Domain string `yaml:"domain"`
 }
 
-type mailSection struct {
-	Server       string `yaml:"server"`
-	Port         int    `yaml:"port"`
-	Security     string `yaml:"security"`
-	User         string `yaml:"user"`
-	PasswordFile string `yaml:"password_file"`
-	From         string `yaml:"from"`
-}
-
-type notify struct {
-	When string   `yaml:"when"`
-	To   []string `yaml:"to"`
-}
-
 type cards struct {
 	Multiple bool `yaml:"multiple"`
 }
@@ -93,8 +78,6 @@ func (f *file) check(d *decoder) {
 	}
 	d.oneOf("log.level", f.Log.Level, "debug", "info", "warn", "error")
 	d.oneOf("log.format", f.Log.Format, "auto", "text", "json")
-	d.oneOf("mail.security", f.Mail.Security, "starttls", "tls", "none")
-	d.oneOf("notify.when", f.Notify.When, "never", "on-error", "always")
 	d.oneOf("events.cards", f.Events.Cards, "full", "masked", "none")
 	f.PINs.check(d)
 	if n := f.NATS.Replicas; n != 1 && n != 3 && n != 5 {
@@ -107,9 +90,7 @@ func (f *file) check(d *decoder) {
 		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
 	}
 	f.checkServers(d)
-	if f.Notify.When != "never" && len(f.Notify.To) > 0 && f.Mail.Server == "" {
-		d.at("notify.to", "notify.to has addresses and mail.server is not given", "mail: {server: smtp.example}")
-	}
+	f.checkMail(d)
 	for i, name := range f.Precedence {
 		if f.Sources.named(name) == nil {
 			d.at(index("precedence", i), "precedence: there is no source "+quote(name), f.Sources.names())
@@ -124,18 +105,5 @@ func (f *file) checkServers(d *decoder) {
 		if one != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
 			d.at("nats.url", "nats.url: "+quote(one)+" is no NATS server's address", "nats://a:4222,nats://b:4222")
 		}
-	}
-	if f.Mail.Port < 1 || f.Mail.Port > 65535 {
-		d.at("mail.port", "mail.port is no port", "587")
-	}
-	checkAddress(d, "mail.from", f.Mail.From)
-	for i, to := range f.Notify.To {
-		checkAddress(d, index("notify.to", i), to)
-	}
-}
-
-func checkAddress(d *decoder, path, address string) {
-	if _, err := mail.ParseAddress(address); address != "" && err != nil {
-		d.at(path, path+": "+quote(address)+" is no e-mail address", "rollcall@example.com")
 	}
 }

@@ -82,6 +82,8 @@ func (f *file) compose(path string) *Config {
 		DataDir:    f.DataDir,
 		NATS:       pipeline.NATS{URL: f.NATS.URL, CredentialsFile: f.NATS.CredentialsFile, Listen: f.NATS.Listen, Replicas: f.NATS.Replicas},
 		EventsKeep: f.Events.Keep,
+		Mail:       f.Mail.server(),
+		Notify:     pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
 		PINKeyFile: f.pinKeyFile(),
 		ByHand: pipeline.ByHand{EventCards: f.Events.Cards, OneCard: !f.Cards.Multiple, StorageTargets: f.StorageTargets,
 			AuthenticationServers: f.servers(), PINs: f.PINs.rules()},

@@ -10,20 +10,7 @@ import (
 
 // notes are sentences on what is possible and probably not meant.
 func (f *file) notes() []string {
-	return slices.Concat(f.idle(), f.disputed(), f.both())
-}
-
-// idle names what this version reads and does not do yet.
-func (f *file) idle() []string {
-	var all []string
-	idle := func(name string, given bool) {
-		if given {
-			all = append(all, name+": is read and checked, this version does nothing with it")
-		}
-	}
-	idle("mail and notify", f.Mail.Server != "")
-	idle("pins.send_email", f.PINs.SendEmail)
-	return all
+	return slices.Concat(f.disputed(), f.both())
 }
 
 // disputed names properties that several sources map although nothing says who wins (O3).

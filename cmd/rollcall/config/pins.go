@@ -39,7 +39,7 @@ func (p *pins) check(d *decoder) {
 
 // rules returns what decides about PINs.
 func (p *pins) rules() policy.PINRules {
-	r := policy.PINRules{MinimumLength: p.MinimumLength, Generate: p.Generate, OnRaise: p.OnRaise}
+	r := policy.PINRules{MinimumLength: p.MinimumLength, Generate: p.Generate, Mail: p.SendEmail, OnRaise: p.OnRaise}
 	if p.Lifetime == "temporary" {
 		r.ValidFor, r.Groups = p.Temporary.ValidFor, p.Temporary.Groups
 	}

@@ -195,7 +195,7 @@ func (s *Server) start() {
 	s.t.Fatalf("%s did not answer within a minute", s.command.Path)
 }
 
-// answers reports whether the administrator can sign in.
+// answers reports whether the administrator can sign in, or could over TLS.
 func (s *Server) answers() bool {
 	c, err := ldap.DialURL(s.URL)
 	if err != nil {
@@ -203,7 +203,8 @@ func (s *Server) answers() bool {
 	}
 	defer c.Close()
 	c.SetTimeout(time.Second)
-	return c.Bind(s.AdminDN, s.AdminPassword) == nil
+	err = c.Bind(s.AdminDN, s.AdminPassword)
+	return err == nil || ldap.IsErrorWithCode(err, ldap.LDAPResultStrongAuthRequired)
 }
 
 func (s *Server) signal(signal syscall.Signal) {
