@@ -53,7 +53,8 @@ type Config struct {
 	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
 	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
-	// Live and ReconcileEvery are for sources that push what changed; this version reads by schedule.
+	// Live stays connected and reads what changed as soon as the server says that something did; ReconcileEvery is how often
+	// everything is read nevertheless.
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
 	// IdleTimeout is the longest silence of the server, 60 s when zero.
@@ -224,8 +225,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live:
-		return connectors.Hint(errors.New("live: this version reads by schedule only"), `live: false and a schedule such as "*/5 * * * *"`)
+	case c.Live && (c.Changes == "full" || c.Changes == "poll"):
+		return connectors.Hint(fmt.Errorf("live: changes: %s cannot be followed", c.Changes), "changes: auto, or live: false and a schedule")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}
