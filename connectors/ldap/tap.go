@@ -75,14 +75,6 @@ func (t *tap) Write(p []byte) (int, error) {
 	return t.Conn.Write(p)
 }
 
-// patient makes any silence of the server a good one: nothing happens. That the connection is alive is for TCP to find out.
-func (t *tap) patient() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.idle = 0
-	t.extend()
-}
-
 // listen begins another span of silence, without an end when nothing was asked.
 func (t *tap) listen(asked bool) {
 	t.mu.Lock()
@@ -94,7 +86,7 @@ func (t *tap) listen(asked bool) {
 // extend is called with the lock held. A connection that takes no deadline is closed, and says so when it is read.
 func (t *tap) extend() {
 	until := time.Time{}
-	if t.asked && t.idle > 0 {
+	if t.asked {
 		until = time.Now().Add(t.idle)
 	}
 	_ = t.SetReadDeadline(until)
