@@ -52,7 +52,7 @@ func newGroupDirectory(t *testing.T, rules []mapping.GroupRule, change ...func(*
 	group("Empty", "", "cn=nobody,"+s.Suffix)
 	s.Add("cn=Posix,"+groups, map[string][]string{"objectClass": {"groupOfNames", "posixGroup"}, "cn": {"Posix"}, "gidNumber": {"7"}, "member": {"cn=nobody"}, "memberUid": {"DAN", "eve"}})
 	reader := &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{people}, IdleTimeout: 5 * time.Second}
+		BaseDNs: []string{people}, Changes: "full", IdleTimeout: 5 * time.Second}
 	for _, r := range rules {
 		reader.GroupBaseDNs = append(reader.GroupBaseDNs, r.BaseDNs...)
 	}
@@ -179,8 +179,14 @@ func TestFourWaysOnSlapd(t *testing.T) {
 // G1, G4: groups of a slapd as they change: members come and go, a group is renamed and keeps its id, a person's entry moves, a
 // group has nobody in it and is there, a group within a group changes, the graft point is another one. Only whom it concerns is written.
 func TestGroupsChangeOnSlapd(t *testing.T) {
+	for _, changes := range []string{"full", "syncrepl"} {
+		t.Run(changes, func(t *testing.T) { groupsChange(t, changes) })
+	}
+}
+
+func groupsChange(t *testing.T, changes string) {
 	rules := []mapping.GroupRule{{By: "membership", BaseDNs: []string{"ou=groups,dc=example,dc=com"}, Tree: true, Nested: true, EmptyGroups: true}}
-	s, c := newGroupDirectory(t, rules)
+	s, c := newGroupDirectory(t, rules, func(source *pipeline.Source) { source.Reader.(*ldap.Config).Changes = changes })
 	groups := "ou=groups," + s.Suffix
 	linux := "cn=Linux,ou=Servers,ou=Tech," + groups
 	c.start()
@@ -236,8 +242,11 @@ func TestGroupsChangeOnSlapd(t *testing.T) {
 		revision := c.revision()
 		step.change()
 		run := c.sync()
-		if got := counters(run); run.State != store.Applied || got != step.want {
+		if got := counters(run); run.State != store.Applied || changes == "full" && got != step.want {
 			t.Errorf("%s: run is %s (%s): %s; want %s\n%q", step.name, run.State, run.Reason, got, step.want, run.Messages)
+		}
+		if incremental := run.Kind == "incremental"; incremental == (changes == "full") {
+			t.Errorf("%s: run is %s", step.name, run.Kind)
 		}
 		if step.users != nil {
 			c.areIn(step.users...)

@@ -276,7 +276,7 @@ func (c *company) checkEvents(db *store.DB) {
 	err = db.View(func(tx *store.Tx) error {
 		head, _ := tx.Head()
 		var waiting int
-		if rest, err := tx.Revisions(0, 1000); err == nil {
+		if rest, err := tx.Revisions(0, 1<<20); err == nil {
 			waiting = len(rest)
 		}
 		// A relay that was stopped may have published what it had not noted as published.

@@ -39,6 +39,7 @@ type knownEntry struct {
 	digest store.Digest
 	known  bool
 	key    string
+	kind   connectors.Kind
 	name   string
 	// sequence is the place in RAW of the record last applied, record the one that was told last in this run.
 	sequence uint64
@@ -134,7 +135,7 @@ func (n *increment) lookUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		*n.known[key] = knownEntry{digest: e.Digest, known: true, key: e.Key, name: e.Entry, sequence: e.Sequence}
+		*n.known[key] = knownEntry{digest: e.Digest, known: true, key: e.Key, kind: e.kind(), name: e.Entry, sequence: e.Sequence}
 	}
 	return nil
 }
@@ -211,7 +212,7 @@ func (n *increment) settleOne(ctx context.Context, k *knownEntry, r *connectors.
 		return err
 	}
 	n.kept += len(data) - len(k.record)
-	k.digest, k.known, k.key, k.name, k.record, k.run = digest, true, r.Key, r.Name, data, n.run
+	k.digest, k.known, k.key, k.kind, k.name, k.record, k.run = digest, true, r.Key, r.Kind, r.Name, data, n.run
 	return nil
 }
 
@@ -236,7 +237,7 @@ func (n *increment) settleDeleted(ctx context.Context, k *knownEntry, r *connect
 	if k.name != "" {
 		r.Name = k.name // more telling than what a tombstone is called
 	}
-	if err := n.publishAbsent(ctx, r.Key, r.Kind, r.Name); err != nil {
+	if err := n.publishAbsent(ctx, r.Key, k.kind, r.Name); err != nil { // the source may not know what it was
 		return err
 	}
 	n.kept -= len(k.record)

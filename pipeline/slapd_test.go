@@ -28,7 +28,7 @@ var inetOrgPerson = map[string]string{
 func newDirectory(t *testing.T, n int) (*ldaptest.Server, *company) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{Load: func(w io.Writer, suffix string) error { return people.New(3).WriteLDIF(w, n, suffix) }})
 	reader := &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{"ou=people," + s.Suffix, "ou=groups," + s.Suffix}, PageSize: 500, IdleTimeout: 5 * time.Second}
+		BaseDNs: []string{"ou=people," + s.Suffix, "ou=groups," + s.Suffix}, PageSize: 500, Changes: "full", IdleTimeout: 5 * time.Second}
 	return s, newCompany(t, reader, func(source *pipeline.Source) {
 		source.Mapping.Properties = map[string]mapping.Rule{}
 		for property, attribute := range inetOrgPerson {

@@ -15,6 +15,10 @@ const (
 	tagSearchEntry     = 0x64
 	tagSearchDone      = 0x65
 	tagSearchReference = 0x73
+	tagIntermediate    = 0x79
+	tagBoolean         = 0x01
+	tagEnumerated      = 0x0a
+	tagControls        = 0xa0
 )
 
 var errBER = errors.New("malformed LDAP message")
@@ -74,4 +78,30 @@ func parseEntry(content string, attribute func(name, values string) error) (dn s
 		err = attribute(name, values)
 	}
 	return dn, err
+}
+
+// controlValue finds a control behind a message's operation and returns its value, "" when it is not there.
+func controlValue(controls []byte, oid string) (string, error) {
+	if len(controls) == 0 {
+		return "", nil
+	}
+	list, _, err := expect(controls, tagControls)
+	for err == nil && len(list) > 0 {
+		var one, name []byte
+		if one, list, err = expect(list, tagSequence); err != nil {
+			break
+		}
+		if name, one, err = expect(one, tagOctets); err != nil || string(name) != oid {
+			continue
+		}
+		if len(one) > 0 && one[0] == tagBoolean {
+			if _, one, err = expect(one, tagBoolean); err != nil {
+				break
+			}
+		}
+		var value []byte
+		value, _, err = expect(one, tagOctets)
+		return string(value), err
+	}
+	return "", err
 }

@@ -21,18 +21,22 @@ import (
 type Config struct {
 	// Type is the kind of directory, a key of L1's table: its [Preset] stands for what is not given here.
 	Type string `yaml:"type"`
-	// Domain is the authentication domain; the connector does not use it.
+	// Domain is the authentication domain. DNS is asked for its servers where no base is in a domain.
 	Domain string `yaml:"domain"`
-	// Servers are URLs, ldap:// or ldaps://, tried in this order.
+	// Servers are URLs, ldap:// or ldaps://, tried in this order. Without a host ("ldaps://", with port 3269 the global catalogues)
+	// DNS names the servers of the domain that the first of BaseDNs is in; no URL at all means that for Active Directory.
 	Servers []string `yaml:"servers"`
-	TLS     TLS      `yaml:"tls"`
+	// DNSServer is asked for names, the system's resolver when empty.
+	DNSServer string `yaml:"dns_server"`
+	TLS       TLS    `yaml:"tls"`
 	// AllowPlaintext lets a password travel unencrypted to a server that is not on loopback.
 	AllowPlaintext bool `yaml:"allow_plaintext"`
-	// BindDN signs in with BindPassword or the content of BindPasswordFile. Without it the client certificate
-	// signs in (SASL EXTERNAL), without one nobody does.
-	BindDN           string `yaml:"bind_dn"`
-	BindPassword     string `yaml:"bind_password"`
-	BindPasswordFile string `yaml:"bind_password_file"`
+	// BindDN signs in with BindPassword or the content of BindPasswordFile; Active Directory also takes user@domain and DOMAIN\user.
+	// Without it Kerberos signs in, without that the client certificate (SASL EXTERNAL), without one nobody does.
+	BindDN           string   `yaml:"bind_dn"`
+	BindPassword     string   `yaml:"bind_password"`
+	BindPasswordFile string   `yaml:"bind_password_file"`
+	Kerberos         Kerberos `yaml:"kerberos"`
 	// BaseDNs are read with all that is below them. One below another adds nothing.
 	BaseDNs []string `yaml:"base_dns"`
 	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
@@ -47,12 +51,15 @@ type Config struct {
 	PageSize int `yaml:"page_size"`
 	// Attributes are recorded beside those that the mapping uses; "*" stands for all but passwords.
 	Attributes []string `yaml:"attributes"`
-	// Changes is how what changed is found: full reads everything in every run, auto (also "") picks the best way that
-	// this version has, which is full.
+	// Changes is how what changed is found: by syncrepl (RFC 4533), dirsync (Active Directory), usn (uSNChanged of one
+	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
+	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
-	// Live and ReconcileEvery are for sources that push what changed; this version reads by schedule.
+	// Live keeps the connector signed in to tell what changes as it happens. ReconcileEvery is the pipeline's.
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
+	// PollEvery is the time between two looks of a live source whose server does not tell by itself, 5 s when zero.
+	PollEvery time.Duration `yaml:"poll_every"`
 	// IdleTimeout is the longest silence of the server, 60 s when zero.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -89,8 +96,8 @@ func (c *Config) Scope() string {
 
 // Validate returns every mistake.
 func (c *Config) Validate() error {
-	mistakes := []error{c.validateType(), c.validateFilter(), c.validateChanges()}
-	if len(c.Servers) == 0 {
+	mistakes := []error{c.validateType(), c.validateFilter(), c.validateChanges(), c.validateLocation(), c.Kerberos.validate(c)}
+	if len(c.servers()) == 0 {
 		mistakes = append(mistakes, connectors.Hint(errors.New("servers: none is given"), "servers: [ldaps://ldap.example.com]"))
 	}
 	for _, server := range c.Servers {
@@ -110,8 +117,8 @@ func (c *Config) Validate() error {
 	if c.BindPasswordFile != "" {
 		mistakes = append(mistakes, c.validatePasswordFile())
 	}
-	if c.PageSize < 0 || c.IdleTimeout < 0 {
-		mistakes = append(mistakes, errors.New("page_size and idle_timeout cannot be below 0"))
+	if c.PageSize < 0 || c.IdleTimeout < 0 || c.PollEvery < 0 {
+		mistakes = append(mistakes, errors.New("page_size, idle_timeout and poll_every cannot be below 0"))
 	}
 	if c.BindDN == "" && (c.BindPassword != "" || c.BindPasswordFile != "") {
 		mistakes = append(mistakes, connectors.Hint(errors.New("bind_password is given without bind_dn"), "bind_dn: the account that reads the directory"))
@@ -161,6 +168,13 @@ func (c *Config) idleTimeout() time.Duration {
 		return c.IdleTimeout
 	}
 	return time.Minute
+}
+
+func (c *Config) pollEvery() time.Duration {
+	if c.PollEvery > 0 {
+		return c.PollEvery
+	}
+	return 5 * time.Second
 }
 
 // filter returns the filter in one piece.
@@ -221,12 +235,19 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live:
-		return connectors.Hint(errors.New("live: this version reads by schedule only"), `live: false and a schedule such as "*/5 * * * *"`)
-	case c.Changes == "", c.Changes == "auto", c.Changes == "full":
+	case c.Live && c.changes() == "full":
+		return connectors.Hint(errors.New("live: a source that is always read as a whole cannot stay connected"), "changes: auto")
+	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}
-	return connectors.Hint(fmt.Errorf("changes: %q is not offered by this version", c.Changes), "changes: auto, or full")
+	return connectors.Hint(fmt.Errorf("changes: %q is not offered by this version", c.Changes), "changes: one of "+wayNames())
+}
+
+func (c *Config) changes() string {
+	if c.Changes == "" {
+		return "auto"
+	}
+	return c.Changes
 }
 
 func (c *Config) validateFilter() error {
@@ -236,12 +257,18 @@ func (c *Config) validateFilter() error {
 
 func (c *Config) validateServer(server string) error {
 	u, err := url.Parse(server)
-	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" {
+	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Opaque != "" {
 		return connectors.Hint(fmt.Errorf("servers: %q is not the address of an LDAP server", server), "ldaps://ldap.example.com, or ldap://ldap.example.com:389")
 	}
-	if c.BindDN != "" && u.Scheme == "ldap" && !c.TLS.StartTLS && !c.AllowPlaintext && !isLoopback(u.Hostname()) {
-		return connectors.Hint(fmt.Errorf("servers: the password of %s would travel unencrypted to %s", c.BindDN, server),
-			"ldaps://…, or tls: {start_tls: true}; allow_plaintext: true if it really must be so")
+	if u.Scheme != "ldap" || c.TLS.StartTLS || c.AllowPlaintext || isLoopback(u.Hostname()) {
+		return nil
+	}
+	const encrypt = "ldaps://…, or tls: {start_tls: true}; allow_plaintext: true if it really must be so"
+	switch {
+	case c.BindDN != "":
+		return connectors.Hint(fmt.Errorf("servers: the password of %s would travel unencrypted to %s", c.BindDN, server), encrypt)
+	case c.Kerberos.KeytabFile != "":
+		return connectors.Hint(fmt.Errorf("servers: what %s reads would travel unencrypted and unsigned from %s", c.Kerberos.Principal, server), encrypt)
 	}
 	return nil
 }
@@ -272,13 +299,17 @@ func (c *Config) password() (string, error) {
 	return "", connectors.Hint(err, "write the password of "+c.BindDN+" into that file")
 }
 
-// validatePasswordFile refuses a file that others can read. One that is missing is missing when it is needed.
 func (c *Config) validatePasswordFile() error {
-	info, err := os.Stat(c.BindPasswordFile)
+	return refuseReadable("bind_password_file", c.BindPasswordFile)
+}
+
+// refuseReadable refuses a file that others can read. One that is missing is missing when it is needed.
+func refuseReadable(key, path string) error {
+	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o004 == 0 || runtime.GOOS == "windows" {
 		return nil
 	}
-	return connectors.Hint(fmt.Errorf("everybody can read bind_password_file %s", c.BindPasswordFile), "chmod 600 "+c.BindPasswordFile)
+	return connectors.Hint(fmt.Errorf("everybody can read %s %s", key, path), "chmod 600 "+path)
 }
 
 // bases returns the bases that are not below another.

@@ -27,43 +27,48 @@ func newSource(c *Config, filter string, env connectors.Env) *source {
 	return &source{config: c, filter: filter, env: env}
 }
 
-// Read reads every base, page by page.
+// Read reads every base, or what changed since a checkpoint.
 func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error) (connectors.Outcome, error) {
-	if since != nil {
-		return connectors.Outcome{}, fmt.Errorf("%w: this source is always read as a whole", connectors.ErrCheckpointExpired)
-	}
 	if err := ctx.Err(); err != nil {
 		return connectors.Outcome{}, context.Cause(ctx)
+	}
+	begin, err := s.decodeCheckpoint(since)
+	if err != nil {
+		return connectors.Outcome{}, err
 	}
 	se, err := s.connect(ctx)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
 	defer se.close()
-	p := &pass{source: s, session: se, emit: emit, decoder: newDecoder(s.config.key(), s.wanted(), s.all(), time.Now())}
-	groups, err := p.readGroups(emit)
-	if err != nil {
+	return s.pass(se, emit).over(ctx, begin)
+}
+
+// over makes the pass, from the beginning when since is nil.
+func (p *pass) over(ctx context.Context, since *checkpoint) (connectors.Outcome, error) {
+	o, err := p.read(since)
+	var emitted *emitError
+	switch {
+	case errors.As(err, &emitted):
+		return connectors.Outcome{}, emitted.error
+	case err != nil:
 		return connectors.Outcome{}, err
+	case ctx.Err() != nil:
+		return connectors.Outcome{}, context.Cause(ctx)
 	}
-	p.emit = peopleOnly(groups, emit)
-	bases := s.config.bases()
-	if len(bases) > 1 || !s.uniqueKey() {
-		p.emitted = map[fingerprint]fingerprint{}
+	if since == nil && p.entries+p.groups == 0 && len(p.references) > 0 {
+		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
+			p.session.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
 	}
-	for _, base := range bases {
-		if err := p.readBase(base); err != nil {
+	if p.next != nil {
+		if o.Next, err = p.next.encode(); err != nil {
 			return connectors.Outcome{}, err
 		}
 	}
-	if ctx.Err() != nil {
-		return connectors.Outcome{}, context.Cause(ctx)
+	if p.source.server != p.session.server {
+		p.source.server = p.session.server
 	}
-	if p.entries+p.groups == 0 && len(p.references) > 0 {
-		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
-			se.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
-	}
-	s.server = se.server
-	return p.outcome(), nil
+	return o, nil
 }
 
 // pass is one reading of the source over one connection.
@@ -75,11 +80,22 @@ type pass struct {
 
 	record     connectors.Record
 	emitted    map[fingerprint]fingerprint // key → DN, where an entry or a key may come twice
+	told       map[fingerprint]struct{}    // keys that were emitted, in an incremental pass
 	partial    []partialEntry              // entries of this page with more values to fetch
+	hurried    bool                        // another pass from the same checkpoint follows
+	outside    bool                        // what comes is not in the scope
+	key        string                      // of the entry that comes, where the server tells it beside the entry
 	taken      int                         // entries that came
 	entries    int                         // entries that were emitted
+	deletions  int                         // deletions that were emitted
+	sightings  int                         // entries that were said to be there unchanged
+	pages      int                         // searches
+	paged      int                         // pages of entries
+	evidence   string                      // how the end was proven
+	named      bool                        // names are noted
+	names      []string                    // of the people who were emitted, in an incremental pass with groups
 	groups     int                         // groups among what was emitted before
-	pages      int
+	next       *checkpoint                 // where the next pass begins, nil when it reads everything again
 	references []string
 }
 
@@ -97,14 +113,41 @@ type partialEntry struct {
 	more   []rangedAttribute
 }
 
-func (p *pass) readBase(base string) error {
+// readPages reads every base in pages.
+func (p *pass) readPages() error {
+	for _, base := range p.config.bases() {
+		if err := p.readBase(base); err != nil {
+			return err
+		}
+	}
+	p.evidence = fmt.Sprintf("success and an empty paging cookie for %[1]d of %[1]d bases, %d entries in %d pages", len(p.config.bases()), p.entries, p.paged)
+	return nil
+}
+
+// readBase reads who matches the filter at a base and below.
+func (p *pass) readBase(base string) error { return p.readMatching(base, p.filter) }
+
+func (p *pass) readMatching(base, filter string) error {
+	attributes := p.requested()
+	if clock := p.decoder.clock; clock != "" && !slices.ContainsFunc(attributes, func(n string) bool { return strings.EqualFold(n, clock) }) {
+		attributes = append(attributes, clock)
+	}
+	return p.eachPage(base, filter, attributes, p.localOnly(), &sink{entry: p.entry, reference: p.reference})
+}
+
+// eachPage makes a search page by page. The sink counts in taken what comes.
+func (p *pass) eachPage(base, filter string, attributes []string, controls []ldap.Control, to *sink) error {
 	var cookie []byte
 	for {
 		before, last := p.taken, cookie
-		result, err := p.page(base, cookie)
+		paging := ldap.NewControlPaging(uint32(p.config.pageSize()))
+		paging.SetCookie(cookie)
+		result, err := p.search(ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, filter, attributes,
+			append([]ldap.Control{paging}, controls...)), to)
 		if err != nil {
 			return err
 		}
+		p.paged++
 		if err := p.completePartial(); err != nil {
 			return err
 		}
@@ -121,17 +164,6 @@ func (p *pass) readBase(base string) error {
 				"another page_size, or another server")
 		}
 	}
-}
-
-// page asks for one page and emits its entries as they come.
-func (p *pass) page(base string, cookie []byte) (*ldap.SearchResult, error) {
-	paging := ldap.NewControlPaging(uint32(p.config.pageSize()))
-	paging.SetCookie(cookie)
-	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, p.filter, p.requested(), []ldap.Control{paging})
-	if p.config.Type == "active-directory" {
-		request.Controls = append(request.Controls, ldap.NewControlString(domainScope, false, ""))
-	}
-	return p.search(request, &sink{entry: p.entry, reference: p.reference})
 }
 
 // domainScope is LDAP_SERVER_DOMAIN_SCOPE_OID: no references to other partitions, please (MS-ADTS 3.1.1.3.4.1.4).
@@ -165,6 +197,9 @@ func (p *pass) entry(content []byte) error {
 		return err
 	}
 	if p.record.Key == "" {
+		p.record.Key = p.key
+	}
+	if p.record.Key == "" {
 		return &emitError{p.decoder.keyless(p.record.Name)}
 	}
 	if len(p.decoder.ranged) > 0 {
@@ -188,7 +223,28 @@ func (p *pass) deliver(r connectors.Record) error {
 			r = connectors.Record{Key: r.Key, Kind: r.Kind, Name: r.Name, Problem: fmt.Sprintf("%s %s is the key of another entry too", p.config.key(), r.Key)}
 		}
 	}
-	p.entries++
+	if p.outside {
+		return p.tell(connectors.Record{Key: strings.Clone(r.Key), Kind: r.Kind, Name: r.Name, Deleted: true})
+	}
+	if p.named {
+		p.names = append(p.names, strings.Clone(r.Name))
+	}
+	if p.told != nil {
+		p.told[fingerprintOf(r.Key)] = struct{}{}
+	}
+	return p.tell(r)
+}
+
+// tell emits a record and counts it.
+func (p *pass) tell(r connectors.Record) error {
+	switch {
+	case r.Deleted:
+		p.deletions++
+	case r.Partial:
+		p.sightings++
+	default:
+		p.entries++
+	}
 	if err := p.emit(r); err != nil {
 		return &emitError{err}
 	}
@@ -254,9 +310,8 @@ func (p *pass) fetchRange(r *connectors.Record, more rangedAttribute) error {
 }
 
 func (p *pass) outcome() connectors.Outcome {
-	o := connectors.Outcome{Whole: true, Server: p.session.server, Pages: p.pages, Bytes: p.session.tap.bytes.Load(),
-		Wire:     time.Duration(p.session.tap.wait.Load()),
-		Evidence: fmt.Sprintf("success and an empty paging cookie for %d of %d bases, %d entries in %d pages", len(p.config.bases()), len(p.config.bases()), p.entries, p.pages)}
+	o := connectors.Outcome{Server: p.session.server, Pages: p.pages, Bytes: p.session.tap.bytes.Load(),
+		Wire: time.Duration(p.session.tap.wait.Load()), Evidence: p.evidence}
 	if p.groups > 0 {
 		o.Evidence += fmt.Sprintf(", groups likewise: %d", p.groups)
 	}
@@ -317,6 +372,9 @@ func clone(r connectors.Record) connectors.Record {
 func (s *source) pasteable(server string, r *ldap.SearchRequest) string {
 	quote := func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 	parts := []string{"ldapsearch", "-x", "-LLL", "-H", server}
+	if s.config.Kerberos.KeytabFile != "" {
+		parts = []string{"ldapsearch", "-Y", "GSSAPI", "-O", "maxssf=0", "-LLL", "-H", server}
+	}
 	if s.config.TLS.StartTLS {
 		parts = append(parts, "-ZZ")
 	}

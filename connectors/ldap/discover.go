@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -36,19 +37,26 @@ func Discover(ctx context.Context, address string) (Discovered, error) {
 	return discover(conn, address)
 }
 
-func (se *session) discover() (Discovered, error) { return discover(se.conn, se.server) }
-
 func discover(conn *ldap.Conn, address string) (Discovered, error) {
-	found, err := conn.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
-		[]string{"objectClass", "namingContexts", "defaultNamingContext", "supportedCapabilities", "vendorName"}, nil))
+	root, err := readRoot(conn)
 	if err != nil {
 		return Discovered{}, fmt.Errorf("ask %s: %w", address, err)
 	}
-	if len(found.Entries) != 1 {
-		return Discovered{}, fmt.Errorf("ask %s: no answer", address)
-	}
-	root := found.Entries[0]
 	return Discovered{Type: typeOf(root), NamingContexts: contexts(root)}, nil
+}
+
+// readRoot reads what the server says of itself (RFC 4512, 5.1).
+func readRoot(conn *ldap.Conn) (*ldap.Entry, error) {
+	found, err := conn.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
+		[]string{"objectClass", "namingContexts", "defaultNamingContext", "supportedCapabilities", "supportedControl", "vendorName",
+			"dsServiceName", "highestCommittedUSN"}, nil))
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Entries) != 1 {
+		return nil, errors.New("no answer")
+	}
+	return found.Entries[0], nil
 }
 
 // activeDirectory is LDAP_CAP_ACTIVE_DIRECTORY_OID (MS-ADTS 3.1.1.3.4.3).

@@ -12,7 +12,8 @@ import (
 	"rollcall/connectors/ldap/ldaptest"
 )
 
-// A 389 Directory Server is read with nothing but its preset; a locked account is one.
+// A 389 Directory Server is read with nothing but its preset; a locked account is one. Then everything that happens in it is
+// told.
 func TestDS389(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartDS389(t)
@@ -28,7 +29,7 @@ func TestDS389(t *testing.T) {
 		}
 	}
 	c := &ldap.Config{Type: "389ds", Servers: []string{s.LDAPSURL}, TLS: ldap.TLS{CAFile: s.CAFile, ServerName: "localhost"}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{s.Suffix}, PageSize: 10, Attributes: []string{"*"}}
+		BaseDNs: []string{s.Suffix}, PageSize: 10, Changes: "full", Attributes: []string{"*"}}
 	reader := open(t, c)
 	var keys []string
 	o, err := reader.Read(t.Context(), nil, func(r connectors.Record) error {
@@ -56,4 +57,5 @@ func TestDS389(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(lines), "type 389ds") {
 		t.Errorf("check says %q, %v", lines, err)
 	}
+	playModes(t, newVillage(t, s, "389ds"), "syncrepl", "poll")
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"rollcall/connectors"
 )
@@ -31,32 +33,107 @@ func (s *source) ofGroups() *source {
 	return groups
 }
 
-// readGroups reads the groups over the session of a pass, before the people: it returns which entries are groups, because the
-// filter of the people may match them too.
-func (p *pass) readGroups(emit func(connectors.Record) error) (map[fingerprint]bool, error) {
+// groupPass is what a pass over the groups says of itself.
+type groupPass struct {
+	*pass
+	whole bool
+}
+
+// readGroups reads the groups over the session of a pass, before the people, and keeps them out of the people: their
+// filter may match groups too. It returns nil when no groups are to be read.
+func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 	groups := p.ofGroups()
 	if groups == nil {
 		return nil, nil
 	}
-	found := map[fingerprint]bool{}
-	g := &pass{source: groups, session: p.session, emitted: map[fingerprint]fingerprint{},
-		decoder: newDecoder(groups.config.key(), groups.wanted(), false, time.Now())}
-	g.emit = func(r connectors.Record) error {
-		found[fingerprintOf(r.Key)] = true
-		return emit(asGroup(r))
+	if since != nil {
+		since = since.Groups
 	}
-	for _, base := range groups.config.bases() {
-		if err := g.readBase(base); err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
+	found, emit := map[fingerprint]bool{}, p.emit
+	g := groups.pass(p.session, func(r connectors.Record) error {
+		if !r.Deleted {
+			found[fingerprintOf(r.Key)] = true
 		}
+		return emit(asGroup(r))
+	})
+	o, err := g.read(since)
+	if err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
 	}
+	p.emit = peopleOnly(found, emit)
 	p.groups, p.pages = g.entries, p.pages+g.pages
 	for _, uri := range g.references {
 		if !slices.Contains(p.references, uri) {
 			p.references = append(p.references, uri)
 		}
 	}
-	return found, nil
+	return &groupPass{g, o.Whole}, nil
+}
+
+// mend reads the groups of people who changed, by their names as they are now: a server that puts a new name into a group, or shows it
+// there, does not call that a change of the group.
+func (g *groupPass) mend(names []string) error {
+	for chunk := range slices.Chunk(names, presentChunk) {
+		var members strings.Builder
+		for _, dn := range chunk {
+			dn = ldap.EscapeFilter(dn)
+			fmt.Fprintf(&members, "(member=%s)(uniqueMember=%s)", dn, dn)
+		}
+		theirs := *g.source
+		theirs.filter = "(&" + g.filter + "(|" + members.String() + "))"
+		m := theirs.pass(g.session, g.emit)
+		for _, base := range theirs.config.bases() {
+			if err := m.readBase(base); err != nil {
+				return fmt.Errorf("groups: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// departures are those that a pass over people and groups was told are gone. A server says so of whatever left one of two scopes or
+// was never in it: a person who changed is gone from the groups.
+type departures struct {
+	here map[fingerprint]bool
+	gone []connectors.Record
+}
+
+// holdBack keeps the departures to the end of the pass.
+func (d *departures) holdBack(emit func(connectors.Record) error) func(connectors.Record) error {
+	d.here = map[fingerprint]bool{}
+	return func(r connectors.Record) error {
+		if r.Deleted {
+			d.gone = append(d.gone, r)
+			return nil
+		}
+		d.here[fingerprintOf(r.Key)] = true
+		return emit(r)
+	}
+}
+
+// tell tells of those who are neither among the people nor among the groups.
+func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
+	d.gone = slices.DeleteFunc(d.gone, func(r connectors.Record) bool { return d.here[fingerprintOf(r.Key)] })
+	keys := make([]string, len(d.gone))
+	for i, r := range d.gone {
+		keys[i] = r.Key
+	}
+	person, group := map[string]bool{}, map[string]bool{}
+	if err := p.lookUpAll(keys, person); err != nil {
+		return err
+	}
+	if err := p.ofGroups().pass(p.session, nil).lookUpAll(keys, group); err != nil {
+		return err
+	}
+	for _, r := range d.gone {
+		if person[r.Key] || group[r.Key] {
+			continue
+		}
+		if err := emit(r); err != nil {
+			return &emitError{err}
+		}
+	}
+	return nil
 }
 
 // asGroup makes a group's record of an entry's: nobody signs in as a group, so none is disabled.

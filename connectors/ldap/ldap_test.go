@@ -30,6 +30,7 @@ func TestConformance(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
 	d := &directory{Server: s, dns: map[string]string{}, attributes: map[string][]people.Attribute{}}
 	connectorstest.Run(t, connectorstest.Harness{
+		Incremental: true, TellsDeleted: true,
 		Size: 70, // seven pages, and more keys than one search looks up
 		Open: func(t testing.TB) connectors.Connector { return open(t, config(s)) },
 		Fill: d.fill, Want: d.want, Remove: d.remove, Update: d.update, Reorder: d.reorder,
@@ -329,7 +330,7 @@ func TestCheck(t *testing.T) {
 	c.BaseDNs = append(c.BaseDNs, "ou=leavers,"+s.Suffix)
 	lines, err := open(t, c).Check(t.Context())
 	text := strings.Join(lines, "\n")
-	for _, part := range []string{"signed in to " + s.URL + " as cn=sync", "type openldap", "uid=", "with its entryUUID", "warning: no entry under ou=leavers"} {
+	for _, part := range []string{"signed in to " + s.URL + " as cn=sync", "type openldap", "uid=", "with its entryUUID", "changes are found by syncrepl", "warning: no entry under ou=leavers"} {
 		if err != nil || !strings.Contains(text, part) {
 			t.Errorf("check says\n%s\n(%v), and not %q", text, err, part)
 		}
@@ -378,7 +379,7 @@ func TestLoggedSearchCanBePasted(t *testing.T) {
 	s.Add("uid=alice,ou=people,"+s.Suffix, person("alice"))
 	var log bytes.Buffer
 	c := config(s)
-	c.Filter = "sn=O'N*"
+	c.Filter, c.Changes = "sn=O'N*", "full"
 	reader, err := c.Open(connectors.Env{Source: "people", Attributes: wantedAttributes, Log: zerolog.New(&log)})
 	if err != nil {
 		t.Fatal(err)

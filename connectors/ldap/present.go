@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"rollcall/connectors"
 )
 
 // presentChunk is how many keys one search asks for.
@@ -15,24 +19,31 @@ const presentChunk = 200
 
 // Present looks keys up over all bases, on the server that the last Read used.
 func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, error) {
-	asked, present := keys, make(map[string]bool, len(keys))
-	for _, key := range keys {
-		present[key] = false
-	}
+	present := make(map[string]bool, len(keys))
 	se, err := s.reconnect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer se.close()
-	p := &pass{source: s, session: se, decoder: newDecoder(s.config.key(), nil, false, time.Time{})}
-	for len(keys) > 0 {
-		n := min(presentChunk, len(keys))
-		if err := p.lookUp(keys[:n], present); err != nil {
-			return nil, err
-		}
-		keys = keys[n:]
+	p := &pass{source: s, session: se}
+	if err := p.lookUpAll(keys, present); err != nil {
+		return nil, err
 	}
-	return present, s.presentGroups(ctx, asked, present)
+	return present, s.presentGroups(ctx, keys, present)
+}
+
+// lookUpAll notes in present which of the keys exist.
+func (p *pass) lookUpAll(keys []string, present map[string]bool) error {
+	d := newDecoder(p.config.key(), nil, false, time.Time{})
+	for chunk := range slices.Chunk(keys, presentChunk) {
+		for _, key := range chunk {
+			present[key] = false
+		}
+		if err := p.lookUp(d, chunk, present); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *source) reconnect(ctx context.Context) (*session, error) {
@@ -42,10 +53,10 @@ func (s *source) reconnect(ctx context.Context) (*session, error) {
 	return s.connectTo(ctx, s.server)
 }
 
-// lookUp asks every base for entries with one of the keys.
-func (p *pass) lookUp(keys []string, present map[string]bool) error {
+// keyFilter selects the entries with one of the keys, "" when no entry can have one.
+func (s *source) keyFilter(keys []string) string {
 	var filter strings.Builder
-	key := p.config.key()
+	key := s.config.key()
 	coding := syntaxes[strings.ToLower(key)]
 	for _, k := range keys {
 		for _, raw := range coding.bytes(k) {
@@ -53,17 +64,27 @@ func (p *pass) lookUp(keys []string, present map[string]bool) error {
 		}
 	}
 	if filter.Len() == 0 {
+		return ""
+	}
+	return "(|" + filter.String() + ")"
+}
+
+// lookUp asks every base for entries with one of the keys.
+func (p *pass) lookUp(d *decoder, keys []string, present map[string]bool) error {
+	filter := p.keyFilter(keys)
+	if filter == "" {
 		return nil
 	}
 	for _, base := range p.config.bases() {
 		request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-			"(&"+p.filter+"(|"+filter.String()+"))", []string{key}, nil)
+			"(&"+p.filter+filter+")", []string{p.config.key()}, nil)
 		_, err := p.search(request, &sink{reference: p.reference, entry: func(content []byte) error {
-			if err := p.decoder.decode(content, &p.record); err != nil {
+			var r connectors.Record
+			if err := d.decode(content, &r); err != nil {
 				return err
 			}
-			if _, asked := present[p.record.Key]; asked {
-				present[p.record.Key] = true
+			if _, asked := present[r.Key]; asked {
+				present[r.Key] = true
 			}
 			return nil
 		}})
@@ -81,8 +102,11 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer se.close()
-	lines := []string{fmt.Sprintf("signed in to %s as %s", se.server, s.identity())}
-	if found, err := se.discover(); err == nil && found.Type != "" {
+	lines := append(s.checkServers(ctx), fmt.Sprintf("signed in to %s as %s", se.server, s.identity()))
+	if u, err := url.Parse(se.server); err == nil && isCatalogue(u.Port()) {
+		lines = append(lines, "warning: port "+u.Port()+" is a global catalogue: it has only the attributes that the forest replicates to it, the others seem empty")
+	}
+	if found, err := discover(se.conn, se.server); err == nil && found.Type != "" {
 		lines = append(lines, "the server is of type "+found.Type)
 		if found.Type != s.config.Type && s.config.Type != "generic" {
 			lines = append(lines, fmt.Sprintf("warning: type: %s is configured", s.config.Type))
@@ -95,12 +119,16 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		}
 		lines = append(lines, line)
 	}
-	return append(lines, "every run reads the whole directory"), nil
+	chosen, err := s.pass(se, nil).choose()
+	if err != nil {
+		return lines, err
+	}
+	return append(lines, chosen.explain()...), nil
 }
 
 // checkBase looks at the first entry of a base.
 func (s *source) checkBase(se *session, base string) (string, error) {
-	p := &pass{source: s, session: se, decoder: newDecoder(s.config.key(), s.wanted(), s.all(), time.Now())}
+	p := s.pass(se, nil)
 	first := ""
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 1, 0, false, s.filter, s.requested(), nil)
 	_, err := p.search(request, &sink{reference: p.reference, entry: func(content []byte) error {

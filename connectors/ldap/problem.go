@@ -31,7 +31,25 @@ func (se *session) say(err error, doing string) error {
 		}
 	}
 	words, try, kind := explain(err)
-	return connectors.Hint(fmt.Errorf("%w: %s: %s: %s", kind, se.server, doing, words), try)
+	return connectors.Hint(fmt.Errorf("%w: %s: %s: %w", kind, se.server, doing, spoken{err, words}), try)
+}
+
+// spoken is an error in an operator's words.
+type spoken struct {
+	error
+	words string
+}
+
+func (s spoken) Error() string { return s.words }
+func (s spoken) Unwrap() error { return s.error }
+
+// resultCode returns the LDAP result that err stands for, 0 for none.
+func resultCode(err error) uint16 {
+	var result *ldap.Error
+	if errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork {
+		return result.ResultCode
+	}
+	return 0
 }
 
 // emitError is an error of the receiver of records, which is nobody's fault here.
@@ -68,6 +86,8 @@ func explain(err error) (words, try string, kind error) {
 		return words, "give the account that reads the directory no limits on the server, or a smaller page_size", errLimit
 	case ldap.LDAPResultReferral:
 		return "the server holds no entries of this base and refers to another: " + words, "name the server that holds them in servers", connectors.ErrIncomplete
+	case ldap.LDAPResultSyncRefreshRequired:
+		return words, "the next run reads everything", connectors.ErrCheckpointExpired
 	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable:
 		return words, "run the source again when the server is less busy", connectors.ErrIncomplete
 	}

@@ -19,6 +19,9 @@ type decoder struct {
 	// known are the attribute names that came so far, as the server spells them.
 	known map[string]*attribute
 	now   time.Time
+	// clock is the attribute that tells when an entry changed, "" when it is not wanted, and newest the newest time that came.
+	clock  string
+	newest time.Time
 
 	entry      int
 	seen       []int // per wanted name the last entry that had it
@@ -38,6 +41,7 @@ type attribute struct {
 	key      bool
 	flag     func(d *decoder, value string) bool // says that the account may not be used
 	hidden   bool                                // no part of the record
+	clock    bool                                // tells when the entry changed
 	from     int                                 // first value of a range that goes on, else 0
 	entry    int                                 // the last entry that had it
 }
@@ -93,6 +97,11 @@ func (d *decoder) take(name, values string) error {
 	}
 	for _, value := range list {
 		d.disabled = d.disabled || a.flag != nil && a.flag(d, value)
+	}
+	if a.clock && len(list) > 0 {
+		if t, ok := changeTime(list[0]); ok && t.After(d.newest) {
+			d.newest = t
+		}
 	}
 	if a.hidden {
 		d.values = d.values[:first]
@@ -157,7 +166,7 @@ func (d *decoder) learn(name string) *attribute {
 	base, from := cutRange(name)
 	lower := strings.ToLower(base)
 	a := &attribute{name: strings.ToValidUTF8(base, "\uFFFD"), wanted: -1, syntax: syntaxes[lower], password: isPassword(base), from: from,
-		key: strings.EqualFold(base, d.key), flag: disabledFlags[lower]}
+		key: strings.EqualFold(base, d.key), flag: disabledFlags[lower], clock: d.clock != "" && strings.EqualFold(base, d.clock)}
 	for i, wanted := range d.want {
 		if strings.EqualFold(wanted, base) {
 			a.name, a.wanted = wanted, i

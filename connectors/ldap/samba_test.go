@@ -34,7 +34,7 @@ func TestActiveDirectory(t *testing.T) {
 	s.Replace("CN=person03,CN=Users,"+s.Suffix, "userAccountControl", "546")
 	s.Replace("CN=person04,CN=Users,"+s.Suffix, "accountExpires", "116444736000000000")
 	c := &ldap.Config{Type: "active-directory", Servers: []string{s.LDAPSURL}, TLS: ldap.TLS{CAFile: s.CAFile}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
-		BaseDNs: []string{s.Suffix}, Filter: "mail=*@example.test", PageSize: 10, Attributes: []string{"*"}}
+		BaseDNs: []string{s.Suffix}, Filter: "mail=*@example.test", PageSize: 10, Changes: "full", Attributes: []string{"*"}}
 	reader := open(t, c)
 	found := map[string]connectors.Record{}
 	forms := map[string]*regexp.Regexp{
@@ -75,4 +75,5 @@ func TestActiveDirectory(t *testing.T) {
 	if _, _, err := read(t, c); err == nil || !strings.Contains(err.Error(), "the password is wrong (49, data 52e)") {
 		t.Errorf("a wrong password: %v", err)
 	}
+	playModes(t, newVillage(t, s, "active-directory"), "dirsync", "usn")
 }

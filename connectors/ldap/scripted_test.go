@@ -23,7 +23,7 @@ const guid = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
 func scripted(t testing.TB, typ string, s *ldaptest.Scripted, attributes ...string) ([]connectors.Record, connectors.Outcome, error) {
 	t.Helper()
 	c := &ldap.Config{Type: typ, Servers: []string{ldaptest.StartScripted(t, s)}, BindDN: "cn=sync", BindPassword: "sync-secret",
-		BaseDNs: []string{"dc=example"}, IdleTimeout: 300 * time.Millisecond}
+		BaseDNs: []string{"dc=example"}, Changes: "full", IdleTimeout: 300 * time.Millisecond}
 	if typ == "generic" {
 		c.Key, c.Filter = "employeeNumber", "(objectClass=*)"
 	}
@@ -123,7 +123,7 @@ func TestCutAtEveryByte(t *testing.T) {
 
 // Active Directory gives 1,500 values at a time, beside an attribute without any (MS-ADTS 3.1.1.3.1.3.3).
 func TestRanges(t *testing.T) {
-	for _, n := range []int{1499, 1500, 1501, 3000, 4001} {
+	for _, n := range []int{1499, 1500, 1501, 3000, 3200, 4001} {
 		s := &ldaptest.Scripted{LongLengths: true, Answer: members(n, 1500)}
 		records, _, err := scripted(t, "active-directory", s, "member", "cn")
 		if err != nil || len(records) != 1 || len(records[0].Attributes) != 2 {
@@ -142,6 +142,76 @@ func TestRanges(t *testing.T) {
 	}}
 	if _, _, err := scripted(t, "active-directory", gone, "member"); !errors.Is(err, connectors.ErrChanged) {
 		t.Errorf("a group that vanished: error %v", err)
+	}
+}
+
+// A server with Active Directory's limits: pages of 1,000, 1,500 values at a time, four-byte lengths, references. A group of 3,200 members
+// among 2,500 entries is read whole, or the pass fails: after any cut, and where the server ends a range by a limit.
+func TestLargeGroupAmongPages(t *testing.T) {
+	limit := 0
+	answer := func(s ldaptest.Search) []ldaptest.Message {
+		if s.Scope == 0 {
+			if limit != 0 {
+				return []ldaptest.Message{done(ldaptest.Result{Code: limit})}
+			}
+			return members(3200, 1500)(s)
+		}
+		if s.PageSize > 1000 {
+			return []ldaptest.Message{done(ldaptest.Result{Code: 4})}
+		}
+		first := 0
+		_, _ = fmt.Sscan(s.Cookie, &first)
+		messages := []ldaptest.Message{{References: []string{"ldap://other/dc=other"}}}
+		for i := first; i < min(first+s.PageSize, 2500); i++ {
+			id := fmt.Sprintf("%016d", i)
+			messages = append(messages, entry("CN="+id, has("objectGUID", id), has("member")))
+		}
+		if next := first + s.PageSize; next < 2500 {
+			return append(messages, done(ldaptest.Result{Paging: true, Cookie: fmt.Sprint(next)}))
+		}
+		return append(append(messages, members(3200, 1500)(s)[0]), lastPage)
+	}
+	whole := &ldaptest.Scripted{LongLengths: true, Answer: answer}
+	records, o, err := scripted(t, "active-directory", whole, "member")
+	if err != nil || len(records) != 2501 || !o.Whole || len(o.Warnings) != 1 {
+		t.Fatalf("%d records, %+v, %v", len(records), o, err)
+	}
+	if values := records[2500].Attributes[0].Values; len(slices.Compact(values)) != 3200 {
+		t.Errorf("%d of 3200 members", len(values))
+	}
+	ranges := whole.Sent() - 200_000 // the last page's end and the ranges
+	for n := 1; n < whole.Sent(); n += 17_389 {
+		cutAfter(t, answer, n)
+	}
+	for n := ranges; n < whole.Sent(); n += 7_919 {
+		cutAfter(t, answer, n)
+	}
+	for n := whole.Sent() - 40; n < whole.Sent(); n++ {
+		cutAfter(t, answer, n)
+	}
+	for _, limit = range []int{3, 4, 11} {
+		if _, _, err := scripted(t, "active-directory", &ldaptest.Scripted{Answer: answer}, "member"); !errors.Is(err, connectors.ErrIncomplete) {
+			t.Errorf("result %d in a range: error %v", limit, err)
+		}
+	}
+}
+
+func cutAfter(t *testing.T, answer func(ldaptest.Search) []ldaptest.Message, n int) {
+	t.Helper()
+	if _, _, err := scripted(t, "active-directory", &ldaptest.Scripted{LongLengths: true, Answer: answer, CutAfter: n}, "member"); !errors.Is(err, connectors.ErrIncomplete) {
+		t.Errorf("cut after %d bytes: error %v", n, err)
+	}
+}
+
+// A range that is cut at any of its bytes is no end of the group.
+func TestRangeCutAtEveryByte(t *testing.T) {
+	answer := members(5, 2)
+	whole := &ldaptest.Scripted{LongLengths: true, Answer: answer}
+	if records, _, err := scripted(t, "active-directory", whole, "member"); err != nil || len(records) != 1 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	for n := 1; n < whole.Sent(); n++ {
+		cutAfter(t, answer, n)
 	}
 }
 
@@ -263,7 +333,7 @@ func TestReferencesAreTold(t *testing.T) {
 func TestSlowReceiver(t *testing.T) {
 	s := &ldaptest.Scripted{Answer: members(2000, 1500)}
 	c := &ldap.Config{Type: "active-directory", Servers: []string{ldaptest.StartScripted(t, s)}, BaseDNs: []string{"dc=example"}, Attributes: []string{"member"},
-		IdleTimeout: 200 * time.Millisecond}
+		Changes: "full", IdleTimeout: 200 * time.Millisecond}
 	reader := open(t, c)
 	pages := 0
 	answer := s.Answer

@@ -21,18 +21,24 @@ const dialTimeout = 10 * time.Second
 
 // session is a signed-in connection to one server, for one pass.
 type session struct {
-	server string
-	conn   *ldap.Conn
-	tap    *tap
-	ctx    context.Context
-	unhook func() bool
+	server    string
+	host      string // in its certificate
+	encrypted bool
+	conn      *ldap.Conn
+	tap       *tap
+	ctx       context.Context
+	unhook    func() bool
 }
 
 // connect signs in to the first server that can be reached. Wrong credentials end the search for one: the others would
 // refuse them too, and may lock the account.
 func (s *source) connect(ctx context.Context) (*session, error) {
+	servers, err := s.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var failures []error
-	for _, server := range s.config.Servers {
+	for _, server := range servers {
 		se, err := s.connectTo(ctx, server)
 		if err == nil || ctx.Err() != nil || errors.Is(err, connectors.ErrDenied) {
 			return se, err
@@ -57,9 +63,10 @@ func (s *source) connectTo(ctx context.Context, server string) (*session, error)
 	if err != nil {
 		return nil, unreachable(server, err)
 	}
-	se := &session{server: server, tap: newTap(conn, s.config.idleTimeout()), ctx: ctx}
+	encrypted := u.Scheme == "ldaps" || s.config.TLS.StartTLS
+	se := &session{server: server, host: s.config.serviceHost(u.Hostname()), encrypted: encrypted, tap: newTap(conn, s.config.idleTimeout()), ctx: ctx}
 	se.unhook = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	se.conn = ldap.NewConn(se.tap, u.Scheme == "ldaps" || s.config.TLS.StartTLS)
+	se.conn = ldap.NewConn(se.tap, encrypted)
 	se.conn.SetTimeout(0)
 	se.conn.Start()
 	if err := s.bind(se); err != nil {
@@ -85,7 +92,7 @@ func (s *source) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if port == "" {
 		port = map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := (&net.Dialer{Resolver: s.config.resolver()}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +212,8 @@ func (s *source) bind(se *session) error {
 			return err
 		}
 		err = se.conn.Bind(s.config.BindDN, password)
+	case s.config.Kerberos.KeytabFile != "":
+		return s.config.Kerberos.signIn(se)
 	case s.config.TLS.CertFile != "":
 		err = se.conn.ExternalBind()
 	}
@@ -218,6 +227,8 @@ func (s *source) identity() string {
 	switch {
 	case s.config.BindDN != "":
 		return s.config.BindDN
+	case s.config.Kerberos.KeytabFile != "":
+		return s.config.Kerberos.Principal
 	case s.config.TLS.CertFile != "":
 		return "the holder of " + s.config.TLS.CertFile
 	}

@@ -30,14 +30,19 @@ type tap struct {
 	wait  atomic.Int64 // nanoseconds spent waiting for the server
 
 	mu    sync.Mutex
-	asked bool // a request is on its way, and silence counts
+	asked bool      // a request is on its way, and silence counts
+	sent  time.Time // of the last request
 	cause error
 }
 
-// sink takes what a search returns. The content of an entry is the sink's only during the call.
+// sink takes what a search returns. What it is given is the sink's only during the call.
 type sink struct {
 	entry     func(content []byte) error
 	reference func(content []byte) error
+	// stated takes entries with their controls, in place of entry, and intermediate the responses between them (RFC 4511, 4.13).
+	// They are nil for searches that have none.
+	stated       func(content, controls []byte) error
+	intermediate func(content []byte) error
 }
 
 func newTap(conn net.Conn, idle time.Duration) *tap {
@@ -64,6 +69,9 @@ func (t *tap) Read(p []byte) (int, error) {
 // Write sends a request of go-ldap's. From now on the server has to say something.
 func (t *tap) Write(p []byte) (int, error) {
 	t.listen(true)
+	t.mu.Lock()
+	t.sent = time.Now()
+	t.mu.Unlock()
 	return t.Conn.Write(p)
 }
 
@@ -133,9 +141,19 @@ func (t *tap) next() ([]byte, error) {
 	if err := t.fill(header + length); err != nil {
 		return nil, t.ended(err)
 	}
-	t.wait.Add(int64(time.Since(begun)))
+	t.wait.Add(int64(time.Since(t.waitedFrom(begun))))
 	t.bytes.Add(int64(len(t.buf)))
 	return t.buf, nil
+}
+
+// waitedFrom leaves out the time before anything was asked.
+func (t *tap) waitedFrom(begun time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sent.After(begun) {
+		return t.sent
+	}
+	return begun
 }
 
 // fill reads n bytes into the buffer, which grows with what comes and not with what was promised.
@@ -176,12 +194,16 @@ func (t *tap) divert(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tag, content, _, err := element(body)
+	tag, content, controls, err := element(body)
 	if err != nil {
 		return nil, err
 	}
 	s := t.sink.Load()
 	switch {
+	case tag == tagSearchEntry && s != nil && s.stated != nil:
+		return nil, s.stated(content, controls)
+	case tag == tagIntermediate && s != nil && s.intermediate != nil:
+		return nil, s.intermediate(content)
 	case tag == tagSearchEntry && s != nil:
 		return nil, s.entry(content)
 	case tag == tagSearchReference && s != nil:

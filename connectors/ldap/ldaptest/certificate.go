@@ -23,7 +23,7 @@ func makeCertificates(t testing.TB, dir string, address net.IP) {
 	key := newKey(t)
 	write(t, filepath.Join(dir, "ca.pem"), "CERTIFICATE", sign(t, authority, authority, &key.PublicKey, key))
 	server := template(2, "localhost")
-	server.DNSNames, server.IPAddresses = []string{"localhost"}, []net.IP{address}
+	server.DNSNames, server.IPAddresses = []string{"localhost", SambaHost}, []net.IP{address}
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := template(3, "sync")
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}

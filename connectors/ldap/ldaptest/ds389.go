@@ -28,10 +28,34 @@ func StartDS389(t testing.TB) *Server {
 		return account(path("ns-slapd"), "-D", instance, "-d", "0", "-i", filepath.Join(s.dir, "pid"))
 	}
 	s.create(account)
+	s.synchronize(filepath.Join(instance, "dse.ldif"))
 	t.Cleanup(s.Stop)
 	s.start()
 	s.Add("ou=people,"+s.Suffix, map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {"people"}})
 	return s
+}
+
+// synchronize switches content synchronization (RFC 4533) on in the stopped server's configuration, and the changelog that it needs.
+func (s *Server) synchronize(configuration string) {
+	s.t.Helper()
+	data, err := os.ReadFile(configuration)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	entries := strings.Split(string(data), "\n\n")
+	for i, entry := range entries {
+		for _, plugin := range []string{"Retro Changelog Plugin", "Content Synchronization"} {
+			if strings.HasPrefix(entry, "dn: cn="+plugin+",cn=plugins,cn=config\n") {
+				entries[i] = strings.Replace(entry, "nsslapd-pluginEnabled: off", "nsslapd-pluginEnabled: on", 1)
+			}
+		}
+		if strings.HasPrefix(entry, "dn: cn=Retro Changelog Plugin,") {
+			entries[i] += "\nnsslapd-attribute: nsuniqueid:targetUniqueId"
+		}
+	}
+	if err := os.WriteFile(configuration, []byte(strings.Join(entries, "\n\n")), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // openFolder is a temporary folder that another account can reach, unlike t.TempDir.

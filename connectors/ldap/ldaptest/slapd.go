@@ -23,6 +23,10 @@ type SlapdOptions struct {
 	SizeLimit int
 	// SyncSizeLimit bounds the searches of the sync account too, 0 for none.
 	SyncSizeLimit int
+	// SessionLog is how many deletions the server remembers for those who synchronize (RFC 4533), 100,000 when zero, none below.
+	SessionLog int
+	// NoSync leaves content synchronization out.
+	NoSync bool
 	// Load writes the first content as LDIF, the suffix and ou=people included; without it these two are empty.
 	Load func(w io.Writer, suffix string) error
 }
@@ -191,7 +195,7 @@ func (s *Server) start() {
 	s.t.Fatalf("%s did not answer within a minute", s.command.Path)
 }
 
-// answers reports whether the administrator can sign in.
+// answers reports whether the administrator can sign in, or could over TLS.
 func (s *Server) answers() bool {
 	c, err := ldap.DialURL(s.URL)
 	if err != nil {
@@ -199,7 +203,8 @@ func (s *Server) answers() bool {
 	}
 	defer c.Close()
 	c.SetTimeout(time.Second)
-	return c.Bind(s.AdminDN, s.AdminPassword) == nil
+	err = c.Bind(s.AdminDN, s.AdminPassword)
+	return err == nil || ldap.IsErrorWithCode(err, ldap.LDAPResultStrongAuthRequired)
 }
 
 func (s *Server) signal(signal syscall.Signal) {
@@ -265,7 +270,16 @@ func (s *Server) configuration(o SlapdOptions) string {
 	if o.SyncSizeLimit > 0 {
 		sync = fmt.Sprintf("size=%d size.prtotal=%d", o.SyncSizeLimit, o.SyncSizeLimit)
 	}
-	return strings.NewReplacer("$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
+	provider := "overlay syncprov\nsyncprov-checkpoint 100 10\n"
+	switch {
+	case o.NoSync:
+		provider = ""
+	case o.SessionLog > 0:
+		provider += fmt.Sprintf("syncprov-sessionlog %d\n", o.SessionLog)
+	case o.SessionLog == 0:
+		provider += "syncprov-sessionlog 100000\n"
+	}
+	return strings.NewReplacer("$PROVIDER", provider, "$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
 }
 
 const slapdConf = `include /etc/ldap/schema/core.schema
@@ -302,10 +316,7 @@ access to * by * read
 overlay memberof
 memberof-group-oc groupOfNames
 memberof-refint TRUE
-overlay syncprov
-syncprov-checkpoint 100 10
-syncprov-sessionlog 100000
-`
+$PROVIDER`
 
 const rootLDIF = `dn: %[1]s
 objectClass: dcObject

@@ -1,0 +1,162 @@
+package ldap
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"rollcall/connectors"
+)
+
+// dirsync finds changes by Active Directory's DirSync control (MS-ADTS 3.1.1.3.4.1.3), with the flag that lets an ordinary
+// account use it. What it mentions is read: it tells only what of an entry changed, leaves deletions out where a filter asks for what
+// tombstones have lost, and says nothing of those below a renamed container.
+type dirsync struct{}
+
+func (dirsync) offered(p *pass, root *ldap.Entry) (string, error) {
+	if reason := lacks(root, ldap.ControlTypeDirSync, "the DirSync control"); reason != "" {
+		return reason, nil
+	}
+	if reason := p.lacksGUID(root); reason != "" {
+		return reason, nil
+	}
+	for _, context := range p.contexts(root) {
+		if _, err := p.dirsync(context, nothing, nil, nil); err != nil {
+			return refused(err)
+		}
+	}
+	return "", nil
+}
+
+func (dirsync) whole(p *pass, c *checkpoint) error {
+	for _, context := range distinct(c.Contexts) {
+		cookie, err := p.dirsync(context, nothing, nil, nil)
+		if err != nil {
+			return err
+		}
+		c.Cookies[context] = cookie
+	}
+	return p.readPages()
+}
+
+func (dirsync) changes(p *pass, c *checkpoint) (bool, error) {
+	for _, context := range distinct(c.Contexts) {
+		var keys []string
+		cookie, err := p.dirsync(context, "(objectClass=*)", c.Cookies[context], func(key string) { keys = append(keys, key) })
+		if err != nil {
+			return false, err
+		}
+		c.Cookies[context] = cookie
+		if err := p.reread(context, keys); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// nothing is a filter that no entry matches: DirSync's cookie stands for the directory, whatever is asked for.
+const nothing = "(!(objectClass=*))"
+
+// lacksGUID is the sentence for a source whose key is not what a tombstone keeps, "" for one that can be followed.
+func (p *pass) lacksGUID(root *ldap.Entry) string {
+	if !strings.EqualFold(p.config.key(), "objectGUID") {
+		return fmt.Sprintf("it tells deletions by objectGUID, and the key is %s", p.config.key())
+	}
+	for _, base := range p.config.bases() {
+		if contextOf(root, base) == "" {
+			return "the server names no naming context that holds " + base
+		}
+	}
+	return ""
+}
+
+// contexts are the naming contexts of the bases.
+func (p *pass) contexts(root *ldap.Entry) []string {
+	all := map[string]string{}
+	for _, base := range p.config.bases() {
+		all[base] = contextOf(root, base)
+	}
+	return distinct(all)
+}
+
+// distinct are the values of a map, sorted, each once.
+func distinct(m map[string]string) []string {
+	var list []string
+	for _, value := range m {
+		list = append(list, value)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// dirsyncBytes is how much a round may return.
+const dirsyncBytes = 1 << 20
+
+// dirsync tells the keys of what changed since the cookie, round by round, and returns the next cookie.
+func (p *pass) dirsync(context, filter string, cookie []byte, changed func(key string)) ([]byte, error) {
+	d := newDecoder("objectGUID", nil, false, p.decoder.now)
+	var r connectors.Record
+	came := 0
+	take := func(content []byte) error {
+		came++
+		if err := d.decode(content, &r); err != nil {
+			return err
+		}
+		if r.Key != "" && changed != nil {
+			changed(strings.Clone(r.Key))
+		}
+		return nil
+	}
+	for since := cookie; ; {
+		request := ldap.NewSearchRequest(context, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, filter, p.followed(),
+			[]ldap.Control{ldap.NewRequestControlDirSync(ldap.DirSyncObjectSecurity, dirsyncBytes, since)})
+		came = 0
+		result, err := p.search(request, &sink{entry: take, reference: p.reference})
+		if err != nil {
+			return nil, forgotten(err, since)
+		}
+		control, ok := ldap.FindControl(result.Controls, ldap.ControlTypeDirSync).(*ldap.ControlDirSync)
+		if !ok || len(control.Cookie) == 0 {
+			return nil, fmt.Errorf("%w: %s: DirSync of %s ended without its cookie", connectors.ErrIncomplete, p.session.server, context)
+		}
+		if control.Flags == 0 {
+			return control.Cookie, nil
+		}
+		if came == 0 && bytes.Equal(control.Cookie, since) {
+			return nil, fmt.Errorf("%w: %s: DirSync of %s goes round in a circle", connectors.ErrIncomplete, p.session.server, context)
+		}
+		since = control.Cookie
+	}
+}
+
+// forgotten turns the refusal of a cookie into a request for a whole run.
+func forgotten(err error, cookie []byte) error {
+	if len(cookie) == 0 {
+		return err
+	}
+	switch resultCode(err) {
+	case ldap.LDAPResultUnavailableCriticalExtension, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultProtocolError, ldap.LDAPResultOperationsError:
+		return errExpired("%w", err)
+	}
+	return err
+}
+
+// filterAttribute finds the attributes of a filter.
+var filterAttribute = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)(:[^=()]*)?[~<>]?=`)
+
+// followed are the attributes whose changes are of interest: those of the record, those of the filter, and an entry's name and end.
+func (s *source) followed() []string {
+	if s.all() {
+		return nil
+	}
+	names := append(s.requested(), "name", "isDeleted", "objectGUID")
+	for _, found := range filterAttribute.FindAllStringSubmatch(s.filter, -1) {
+		names = append(names, found[1])
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return slices.CompactFunc(names, strings.EqualFold)
+}
