@@ -19,6 +19,9 @@
 // by Kerberos with a keytab. A password travels encrypted, or to this machine, or where allow_plaintext says so; what Kerberos signs in for
 // too, because go-ldap negotiates no signing of its own (RFC 4752, 3.3): TLS does that here.
 //
+// Groups are read first and are records of kind group (member, uniqueMember, memberUid and their DN), where the rules by
+// membership or the selection name their bases; an entry that is a group is nobody's account, whatever the filter says.
+//
 // # Design
 //
 // A keytab needs no krb5.conf: the LDAP server is asked for tickets too, as every domain controller gives them. gokrb5 knows no
