@@ -91,7 +91,8 @@ func parseSyncInfo(content []byte) (info syncInfo, ok bool, err error) {
 	default:
 		return info, false, fmt.Errorf("%w: sync information %#x", errBER, kind)
 	}
-	return info, true, info.members(body)
+	err = info.members(body)
+	return info, true, err
 }
 
 // members reads what is in the sequence. Each is optional, so that their tags tell them apart.

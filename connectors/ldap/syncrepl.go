@@ -276,10 +276,10 @@ func (r *refresh) info(content []byte) error {
 	if err != nil || !ok {
 		return err
 	}
-	switch {
-	case info.kind == infoRefreshPresent:
+	switch info.kind {
+	case infoRefreshPresent:
 		r.presence = true
-	case info.kind == infoIDSet:
+	case infoIDSet:
 		to := r.present
 		if info.flag {
 			to = r.gone
