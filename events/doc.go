@@ -5,6 +5,9 @@
 // else. Any other NATS client reads the stream ROLLCALL_USERS: CloudEvents 1.0 in the binary mode of the NATS
 // binding, body JSON, each revision of the store once, per user in order, delivered at least once.
 //
+// [SubscribeGroups] is the same for groups. Users and groups share one sequence of revisions, so a subscriber of the one
+// sees gaps where the other changed; a run's groups come behind its users.
+//
 // # Design
 //
 // Records and changes travel in CBOR (RFC 8949, core deterministic encoding), because a record's digest is

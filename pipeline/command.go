@@ -26,11 +26,14 @@ func (r *reconciler) command(ctx context.Context, kind string, m logMessage) err
 		return r.cancel(m, c)
 	case commandForget:
 		return r.forget(m, c)
+	case commandTick:
+		return r.tick(m)
 	case commandRenameSource:
 		return r.rename(ctx, m)
 	case commandRetireSource:
 		return r.retire(ctx, m)
-	case commandSetUser, commandDeactivateUser, commandReactivateUser, commandAnonymizeUser, commandAddCard, commandRemoveCard:
+	case commandSetUser, commandDeactivateUser, commandReactivateUser, commandAnonymizeUser, commandAddCard, commandRemoveCard,
+		commandAddPIN, commandGeneratePIN, commandRemovePIN:
 		return r.manual(ctx, m, kind)
 	}
 	return &badMessage{fmt.Errorf("unknown command %q", kind)}

@@ -8,6 +8,7 @@
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
+//	notify     mails results of runs, postman the PINs that were made
 //
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
 // this the log that the store knows?), preview and status. What people do by hand takes the same road: edit (a request
@@ -50,6 +51,13 @@
 //     associated data: an unchanged record keeps its digest, and equal PINs of two entries look different. Normalizers open
 //     them and pass on keyed hashes; PINs of a length that terminals take can be guessed by whoever has the key, so
 //     it lies beside the store and not in it.
+//   - A PIN is generated when all other verdicts of the run are known, in the order of the users' ids: it must be nobody
+//     else's, and the plan must not depend on the order of changes. It is a keyed function of the user's id and of how many
+//     were drawn for him before, so it can be drawn again to be shown or mailed, and rests nowhere. Users whom a run decides nothing
+//     about get none: cost follows change. The guard does not count generated PINs. When the minimum is raised (P6), the next
+//     run of a user's owner replaces what no source gave him; users of no source keep theirs.
+//   - What is temporary ends by a tick in the log, which is sent only when the store's index says that something has ended, and
+//     decided by the tick's own time. A temporary value that ended is not taken from the same record again.
 //   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,
 //     whether a user has but one), so that it means the same when the log is read again. Its answer rests in the store under the command's
 //     sequence: who repeats a request with its id is told the same.
@@ -64,6 +72,12 @@
 //   - Retiring a source goes through LOG with the hash of a plan that a person saw, like an approval, and in batches that a
 //     restart goes on with.
 //   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
+//   - A generated PIN that is to be mailed leaves a letter in the store, in the transaction that gives it to its user, until the
+//     mail server took it. The letter holds how the PIN was drawn and its hash; the postman draws it again at the door. Letters
+//     are an outbox like revisions and results, no part of the store's digest. A crash behind the server's answer, and a
+//     log that is read again into an empty store, mail a PIN that its user still has once more, under the same Message-ID.
+//   - Results of runs are mailed from RUNS by a durable consumer: where nobody is to be told it is deleted, so that nobody gets
+//     old news when that changes. A process waits for mail on its way, ten seconds at most, before it ends: "rollcall sync" has no later.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

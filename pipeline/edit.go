@@ -20,7 +20,7 @@ import (
 )
 
 // Edit is what a person wants done to one user. Its JSON is the request of the endpoints users.set, users.deactivate,
-// users.reactivate, users.anonymize, cards.add, cards.remove and cards.register.
+// users.reactivate, users.anonymize, cards.add, cards.remove, cards.register, pins.add, pins.generate and pins.remove.
 type Edit struct {
 	// ID tells a request that is repeated from a new one: the same twice is carried out once and answered twice. "" for a
 	// request that is not repeated.
@@ -29,9 +29,13 @@ type Edit struct {
 	User string `json:"user"`
 	// Set has a text for each property; lists have commas between their values, "\" before a comma within one.
 	Set map[string]string `json:"set,omitempty"`
-	// Card is a card's number, Expires when it ends, zero for never (K6).
+	// Card is a card's number, Expires when it or a PIN ends, zero for never (K6, P7).
 	Card    string    `json:"card,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
+	// PIN is a PIN's digits; they go no further than the endpoint.
+	PIN string `json:"pin,omitempty"`
+	// Resend has a generated PIN mailed to its user instead of shown (P5).
+	Resend bool `json:"resend,omitempty"`
 	// Actor is who wants it, Reason why; both stand in the event.
 	Actor  string `json:"actor,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -101,6 +105,9 @@ func (s *service) edits() map[string]func(context.Context, Edit) (Answer, error)
 		"cards.add":        endpoint(commandAddCard, s.card(policy.Manual)),
 		"cards.register":   endpoint(commandAddCard, s.card(policy.SelfRegistered)),
 		"cards.remove":     endpoint(commandRemoveCard, s.card("")),
+		"pins.add":         endpoint(commandAddPIN, s.givenPIN),
+		"pins.generate":    s.generatePIN,
+		"pins.remove":      endpoint(commandRemovePIN, s.removedPIN),
 	}
 }
 

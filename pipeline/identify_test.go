@@ -2,11 +2,11 @@ package pipeline_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
 	"rollcall/pipeline"
+	"rollcall/store"
 )
 
 // M4: a person is identified by user name, alias, card or personal number; whoever is not active is unknown.
@@ -53,23 +53,30 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// M4: five wrong PINs lock their caller, and nobody else, also for right ones.
+// M4: five wrong PINs lock their caller, and nobody else, also for right ones, and one right PIN between wrong ones does not help.
 func TestIdentifyLocks(t *testing.T) {
-	dir := newRoster().people(1)
-	c := newCompany(t, dir)
-	c.config.ByHand.HashPIN = func(pin string) string { return "hash of " + strings.ToUpper(pin) }
-	c.start()
-	for n := range 7 {
-		found, err := c.client.Identify(t.Context(), pipeline.Identity{PIN: "1357", Caller: "terminal 1"})
-		want := pipeline.IdentifiedUnknown
-		if n >= 5 {
-			want = pipeline.IdentifiedLocked
+	dir := newRoster()
+	dir.person("alice", "pin", "739174")
+	c := newCompany(t, dir, withPINs).start()
+	c.applied("read 1, created 1")
+	ask := func(caller, pin string) pipeline.Identified {
+		t.Helper()
+		found, err := c.client.Identify(t.Context(), pipeline.Identity{PIN: pin, Caller: caller})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err != nil || found.Result != want || (want == pipeline.IdentifiedLocked) != found.Until.After(time.Now().Add(14*time.Minute)) {
-			t.Errorf("wrong PIN %d: %+v, %v; want %s", n+1, found, err, want)
+		return found
+	}
+	for n, try := range []struct{ pin, want string }{
+		{"1357", pipeline.IdentifiedUnknown}, {"1358", pipeline.IdentifiedUnknown}, {"739174", pipeline.IdentifiedActive}, {"1359", pipeline.IdentifiedUnknown},
+		{"13579", pipeline.IdentifiedUnknown}, {"1355", pipeline.IdentifiedUnknown}, {"739174", pipeline.IdentifiedLocked}, {"1357", pipeline.IdentifiedLocked},
+	} {
+		found := ask("terminal 1", try.pin)
+		if found.Result != try.want || (try.want == pipeline.IdentifiedLocked) != found.Until.After(time.Now().Add(14*time.Minute)) {
+			t.Errorf("PIN %d: %+v; want %s", n+1, found, try.want)
 		}
 	}
-	if found, err := c.client.Identify(t.Context(), pipeline.Identity{PIN: "1357", Caller: "terminal 2"}); err != nil || found.Result != pipeline.IdentifiedUnknown {
-		t.Errorf("another caller: %+v, %v", found, err)
+	if found := ask("terminal 2", "739174"); found.Result != pipeline.IdentifiedActive || found.User.Text[store.UserName] != "alice" {
+		t.Errorf("another caller: %+v", found)
 	}
 }

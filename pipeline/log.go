@@ -39,7 +39,13 @@ const (
 	commandAnonymizeUser  = "anonymize-user"
 	commandAddCard        = "add-card"
 	commandRemoveCard     = "remove-card"
+	commandAddPIN         = "add-pin"
+	commandGeneratePIN    = "generate-pin"
+	commandRemovePIN      = "remove-pin"
 )
+
+// commandTick says that something may have ended.
+const commandTick = "tick"
 
 // Job asks for a run of a source.
 type Job struct {
@@ -116,6 +122,7 @@ type manual struct {
 	User   string              `json:"user"`
 	Set    []policy.Assignment `json:"set,omitempty"`
 	Card   *policy.Card        `json:"card,omitempty"`
+	PIN    *policy.PIN         `json:"pin,omitempty"`
 	Actor  string              `json:"actor,omitempty"`
 	Reason string              `json:"reason,omitempty"`
 	// EventCards is how the event shows cards: full, masked or none.

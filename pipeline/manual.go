@@ -22,6 +22,8 @@ type Answer struct {
 	// Try says what to do about a refusal.
 	Try      string   `json:"try,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
+	// PIN is the one that was generated, for whoever asked: it rests nowhere (P5).
+	PIN string `json:"pin,omitempty"`
 }
 
 // manual carries out what a person wants done to one user. The answer lies in the store under the message's
@@ -37,9 +39,15 @@ func (r *reconciler) manual(ctx context.Context, m logMessage, kind string) erro
 		err = r.anonymize(ctx, m, &c)
 	} else {
 		err = r.update(m, func(tx *store.Tx) error {
+			if err := r.drawPIN(tx, &c); err != nil {
+				return err
+			}
 			deed, err := decideManual(tx, m, kind, &c)
 			if err != nil {
 				return err
+			}
+			if deed.User != nil && c.PIN != nil && c.PIN.Mail {
+				deed.Letter = letterTo(deed.User, c.PIN.Length, c.PIN.Hash)
 			}
 			return carryOut(tx, m, &c, deed)
 		})
@@ -66,6 +74,10 @@ func decideManual(tx *store.Tx, m logMessage, kind string, c *manual) (*policy.D
 		return hand.AddCard(c.User, *c.Card)
 	case commandRemoveCard:
 		return hand.RemoveCard(c.User, c.Card.Number)
+	case commandAddPIN, commandGeneratePIN:
+		return hand.AddPIN(c.User, *c.PIN)
+	case commandRemovePIN:
+		return hand.RemovePIN(c.User, *c.PIN)
 	}
 	return nil, fmt.Errorf("command %q concerns no user", kind)
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
@@ -77,9 +78,18 @@ func (k *pinKey) issue(userID string, number uint64, length int, taken func(hash
 	return hash, err
 }
 
-// reveal draws again until it meets the PIN that was issued: no PIN is kept to be shown.
-func (k *pinKey) reveal(userID string, number uint64, length int, hash string) (string, error) {
-	return policy.DrawPIN(k.draw, userID, number, length, func(pin string) (bool, error) { return k.Hash(pin) != hash, nil })
+// maxReveals bounds how long a PIN is looked for.
+const maxReveals = 1 << 20
+
+// reveal draws again until it meets a PIN that the user has: no PIN is kept to be shown.
+func (k *pinKey) reveal(userID string, number uint64, length int, hashes []string) (string, error) {
+	tries := 0
+	return policy.DrawPIN(k.draw, userID, number, length, func(pin string) (bool, error) {
+		if tries++; tries > maxReveals {
+			return false, connectors.Hint(errors.New("the PIN was replaced before it could be shown"), "rollcall pins generate once more")
+		}
+		return !slices.Contains(hashes, k.Hash(pin)), nil
+	})
 }
 
 // openPINKey reads the key where the configuration says or in the data directory. There it is made when the store is

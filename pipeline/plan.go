@@ -36,6 +36,7 @@ type planner struct {
 	only    []mapping.Change // the run's changes, where they are one batch: read once
 	sum     contentSum
 	entries int
+	pins    *pinIssue
 }
 
 // planned is what planning came to.
@@ -49,11 +50,12 @@ type planned struct {
 const planBatch = 4000
 
 // The parts of a plan, by the first byte of the key: entries that are gone, what is released before anybody
-// claims it, and the verdicts.
+// claims it, the verdicts, and those put aside until their user's PIN can be drawn.
 const (
 	planGone    = 'g'
 	planRelease = 'r'
 	planVerdict = 'v'
+	planPIN     = 'p'
 )
 
 // plan reads the run's changes twice: once to learn who claims what, once to decide.
@@ -75,7 +77,14 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.inView(func() error { p.administrators = p.tx.CountAdministrators(); return nil }); err != nil {
 		return planned{}, err
 	}
-	fold := policy.NewFold(rules.Options, p.view(), p.foldRun(&rules.Rules))
+	raised, err := p.pinsRaised(ctx, rules)
+	if err != nil {
+		return planned{}, err
+	}
+	p.pins = newPINIssue(rules, raised)
+	of := p.foldRun(&rules.Rules)
+	of.PINsRaised = raised
+	fold := policy.NewFold(rules.Options, p.view(), of)
 	count, err := p.note(ctx, fold)
 	if err != nil {
 		return planned{}, err
@@ -95,6 +104,9 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 		}
 	}
 	if err := p.inUpdate(func() error { return fold.Rest(p.write) }); err != nil {
+		return planned{}, err
+	}
+	if err := p.pins.issueAll(p); err != nil {
 		return planned{}, err
 	}
 	p.run.Read = max(p.run.Read, p.entries) // waiting entries that an incremental run did not read
@@ -241,6 +253,9 @@ func (p *planner) waitingChanges(fn func([]mapping.Change) error) error {
 
 // write takes a verdict into the plan and counts it.
 func (p *planner) write(v *policy.Verdict) error {
+	if aside, err := p.pins.see(p, v); aside || err != nil {
+		return err
+	}
 	p.count(v)
 	if v.User == nil && v.Origin == nil && !v.DropOrigin && v.Forget == 0 {
 		return nil // nothing to write: it counts, that is all
@@ -315,7 +330,8 @@ func (p *planner) foldRun(rules *Rules) policy.Run {
 	namespace := uuid.MustParse(p.db.ID())
 	source := p.run.Source
 	return policy.Run{
-		Number: p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
+		ValidFor: validFor(rules),
+		Number:   p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
 		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
 		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active, Administrators: p.administrators,
 		NewID:   func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },

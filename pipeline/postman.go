@@ -35,6 +35,11 @@ func newPostman(db *store.DB, key *pinKey, server mail.Server, log zerolog.Logge
 	return &postman{db: db, key: key, server: server, log: log, wake: make(chan struct{}, 1)}
 }
 
+// letterTo is what the postman must know of a PIN that was just drawn for a user.
+func letterTo(u *store.User, length int, hash string) *store.Letter {
+	return &store.Letter{User: u.ID, Issue: u.PINsIssued - 1, Length: length, Hash: hash}
+}
+
 // poke tells the postman that there may be a letter. It never waits.
 func (p *postman) poke() {
 	select {
@@ -93,9 +98,6 @@ func (p *postman) deliverAll(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			after = page[i].User
-			if page[i].Failed != "" {
-				continue
-			}
 			if session, err = p.deliver(ctx, session, &page[i]); err != nil {
 				return err
 			}
@@ -118,6 +120,9 @@ func (p *postman) deliver(ctx context.Context, session *mail.Session, l *store.L
 	pin := pinOf(user, l.Hash)
 	if pin == nil { // it was replaced or taken away, or has ended: there is nothing to tell
 		return session, p.drop(l)
+	}
+	if l.Failed != "" {
+		return session, nil
 	}
 	message, err := p.write(user, pin, l)
 	if err == nil && session == nil {
@@ -159,7 +164,7 @@ func (p *postman) write(u *store.User, pin *store.Value, l *store.Letter) (*mail
 	case address == "":
 		return nil, fmt.Errorf("%w: the user has no e-mail address", mail.ErrRefused)
 	}
-	digits, err := p.key.reveal(u.ID, l.Issue, l.Length, l.Hash)
+	digits, err := p.key.reveal(u.ID, l.Issue, l.Length, []string{l.Hash})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", mail.ErrRefused, err)
 	}

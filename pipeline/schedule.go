@@ -46,7 +46,7 @@ func (s *scheduler) run(ctx context.Context) error {
 		}
 	}
 	cron.Start()
-	<-ctx.Done()
+	s.tick(ctx)
 	return cron.Shutdown()
 }
 

@@ -75,19 +75,30 @@ func FoldClaim(c Claim) Claim {
 
 // Holder returns the id of the user who holds a value, "" for none.
 func (tx *Tx) Holder(c Claim) (string, error) {
-	c = FoldClaim(c)
-	if c.Value == "" {
-		return "", nil
-	}
-	index, err := tx.claims()
-	if err != nil {
-		return "", err
-	}
-	n, err := index.get(claimKey(c))
+	n, err := tx.holder(c)
 	if err != nil || n == 0 {
 		return "", err
 	}
 	return tx.userID(n)
+}
+
+// Held reports whether anybody holds a value. It reads no user.
+func (tx *Tx) Held(c Claim) (bool, error) {
+	n, err := tx.holder(c)
+	return n != 0, err
+}
+
+// holder returns the number of the user who holds a value, 0 for none.
+func (tx *Tx) holder(c Claim) (uint64, error) {
+	c = FoldClaim(c)
+	if c.Value == "" {
+		return 0, nil
+	}
+	index, err := tx.claims()
+	if err != nil {
+		return 0, err
+	}
+	return index.get(claimKey(c))
 }
 
 // ReleaseClaims gives up values of a user ahead of the [Tx.PutUser] that drops or takes them again,

@@ -53,6 +53,9 @@
 // store's id and the path, and moves with it when the directory's entry behind it is renamed ([Tx.RenameGroup]). What
 // happened to groups is gathered until all users of a run are written, so that a run tells of a group once ([Tx.Regroup]).
 //
+// A letter (a generated PIN to be mailed) is an outbox entry without the PIN: [Tx.PutLetter] belongs into the transaction that gives
+// the PIN to its user. Letters are in no digest, because sending them is nobody's input.
+//
 // Names are compared by [Fold]. Text that is not UTF-8 is folded in its ASCII part only: replacing what is
 // invalid would make one name of two.
 package store

@@ -38,9 +38,15 @@ func (a *app) describeStatus(s pipeline.Status) error {
 	t.row("revision", fmt.Sprintf("%d, %s", s.Revision, behind(s.Revision, s.Relayed, "told to subscribers")))
 	t.row("log", fmt.Sprintf("%d, %s", s.LogEnd, behind(s.LogEnd, s.Log, "handled")))
 	t.row("dead letters", fmt.Sprint(s.DeadLetters))
+	if s.Letters > 0 {
+		t.row("PINs to mail", fmt.Sprint(s.Letters))
+	}
 	t.row("store", s.Store)
 	if err := t.end(); err != nil {
 		return err
+	}
+	for _, u := range s.Unmailed {
+		a.say("the PIN of %s was not mailed: %s\n  Try: %s\n", plain(u.User), plain(u.Reason), plain(u.Try))
 	}
 	a.say("\n")
 	t = newTable(a.stdout, "SOURCE", "SCHEDULE", "ENTRIES", "ACTIVE USERS", "LAST RUN", "STATE", "REASON")

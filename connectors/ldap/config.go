@@ -41,6 +41,8 @@ type Config struct {
 	BaseDNs []string `yaml:"base_dns"`
 	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
 	GroupBaseDNs []string `yaml:"-"`
+	// SelectGroups are the groups whose people are wanted: they are part of the scope, and found out by whoever takes the records.
+	SelectGroups []string `yaml:"-"`
 	// Filter is an RFC 4515 filter, or lines attribute=value of which one must match (L5).
 	Filter string `yaml:"filter"`
 	// Key is the attribute with the stable id.
@@ -53,10 +55,11 @@ type Config struct {
 	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
 	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
-	// Live stays connected and reads what changed as soon as the server says that something did; ReconcileEvery is how often
-	// everything is read nevertheless.
+	// Live keeps the connector signed in to tell what changes as it happens. ReconcileEvery is the pipeline's.
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
+	// PollEvery is the time between two looks of a live source whose server does not tell by itself, 5 s when zero.
+	PollEvery time.Duration `yaml:"poll_every"`
 	// IdleTimeout is the longest silence of the server, 60 s when zero.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -114,8 +117,8 @@ func (c *Config) Validate() error {
 	if c.BindPasswordFile != "" {
 		mistakes = append(mistakes, c.validatePasswordFile())
 	}
-	if c.PageSize < 0 || c.IdleTimeout < 0 {
-		mistakes = append(mistakes, errors.New("page_size and idle_timeout cannot be below 0"))
+	if c.PageSize < 0 || c.IdleTimeout < 0 || c.PollEvery < 0 {
+		mistakes = append(mistakes, errors.New("page_size, idle_timeout and poll_every cannot be below 0"))
 	}
 	if c.BindDN == "" && (c.BindPassword != "" || c.BindPasswordFile != "") {
 		mistakes = append(mistakes, connectors.Hint(errors.New("bind_password is given without bind_dn"), "bind_dn: the account that reads the directory"))
@@ -165,6 +168,13 @@ func (c *Config) idleTimeout() time.Duration {
 		return c.IdleTimeout
 	}
 	return time.Minute
+}
+
+func (c *Config) pollEvery() time.Duration {
+	if c.PollEvery > 0 {
+		return c.PollEvery
+	}
+	return 5 * time.Second
 }
 
 // filter returns the filter in one piece.
@@ -225,8 +235,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live && (c.Changes == "full" || c.Changes == "poll"):
-		return connectors.Hint(fmt.Errorf("live: changes: %s cannot be followed", c.Changes), "changes: auto, or live: false and a schedule")
+	case c.Live && c.changes() == "full":
+		return connectors.Hint(errors.New("live: a source that is always read as a whole cannot stay connected"), "changes: auto")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}

@@ -41,8 +41,12 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 		return connectors.Outcome{}, err
 	}
 	defer se.close()
-	p := s.pass(se, emit)
-	o, err := p.read(begin)
+	return s.pass(se, emit).over(ctx, begin)
+}
+
+// over makes the pass, from the beginning when since is nil.
+func (p *pass) over(ctx context.Context, since *checkpoint) (connectors.Outcome, error) {
+	o, err := p.read(since)
 	var emitted *emitError
 	switch {
 	case errors.As(err, &emitted):
@@ -54,14 +58,16 @@ func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit fun
 	}
 	if since == nil && p.entries+p.groups == 0 && len(p.references) > 0 {
 		return connectors.Outcome{}, connectors.Hint(fmt.Errorf("%w: %s holds no entries of the scope and refers to %s", connectors.ErrIncomplete,
-			se.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
+			p.session.server, strings.Join(p.references, ", ")), "name the server that holds them in servers")
 	}
 	if p.next != nil {
 		if o.Next, err = p.next.encode(); err != nil {
 			return connectors.Outcome{}, err
 		}
 	}
-	s.server = se.server
+	if p.source.server != p.session.server {
+		p.source.server = p.session.server
+	}
 	return o, nil
 }
 
@@ -76,6 +82,7 @@ type pass struct {
 	emitted    map[fingerprint]fingerprint // key → DN, where an entry or a key may come twice
 	told       map[fingerprint]struct{}    // keys that were emitted, in an incremental pass
 	partial    []partialEntry              // entries of this page with more values to fetch
+	hurried    bool                        // another pass from the same checkpoint follows
 	outside    bool                        // what comes is not in the scope
 	key        string                      // of the entry that comes, where the server tells it beside the entry
 	taken      int                         // entries that came

@@ -175,7 +175,7 @@ func (s *source) presentGroups(ctx context.Context, keys []string, present map[s
 	return nil
 }
 
-// groupScope says which groups are read, "" for none: whom the source knows does not depend on them otherwise.
+// groupScope says which groups are read and selected, "" for none.
 func (c *Config) groupScope() string {
 	if len(c.GroupBaseDNs) == 0 {
 		return ""
@@ -185,5 +185,6 @@ func (c *Config) groupScope() string {
 		bases[i] = normalDN(base)
 	}
 	slices.Sort(bases)
-	return fmt.Sprintf(" groups %q", strings.Join(bases, " "))
+	selected := slices.Sorted(slices.Values(c.SelectGroups))
+	return fmt.Sprintf(" groups %q selected %q", bases, selected)
 }

@@ -1,9 +1,10 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -12,22 +13,12 @@ import (
 	"rollcall/connectors"
 )
 
-// livePoll is how often a live source asks a server that does not push.
-const livePoll = 5 * time.Second
-
-// errNotLive means that the source's way of finding changes does not suit a session.
-var errNotLive = errors.New("live needs changes by syncrepl, dirsync or usn")
-
-// Stay reads what changed, and again whenever the server says that something did: a persistent search (RFC 4533, refreshAndPersist) on a
-// connection of its own is the bell, and a refresh from the last cookie the answer to it, so that what happens at once is read at
-// once, a container's move included. A server that does not push is asked every five seconds.
+// Stay makes a pass whenever the server says that something changed under a base (RFC 4533, refreshAndPersist), and a pass every
+// idle_timeout in case it does not. Sources whose changes are found in another way are looked at every poll_every.
 func (s *source) Stay(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error, mark func(connectors.Outcome) error) error {
-	begin, err := s.decodeCheckpoint(since)
+	at, err := s.decodeCheckpoint(since)
 	if err != nil {
 		return err
-	}
-	if begin == nil || begin.Way == "poll" || begin.Way == "full" {
-		return connectors.Hint(fmt.Errorf("%w: %w", connectors.ErrScope, errNotLive), "live: false, and rollcall check says why there is no better way")
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	se, err := s.connect(ctx)
@@ -35,106 +26,148 @@ func (s *source) Stay(ctx context.Context, since connectors.Checkpoint, emit fun
 		return err
 	}
 	defer se.close()
-	l := &live{source: s, session: se, emit: emit, mark: mark, bell: make(chan struct{}, 1)}
-	if begin.Way == "syncrepl" {
+	l := &live{source: s, session: se, at: at, last: since, emit: emit, mark: mark, every: s.config.pollEvery(), bell: make(chan struct{}, 1)}
+	if at.Way == "syncrepl" {
+		l.every = s.config.idleTimeout()
 		for _, base := range s.watched() {
-			group.Go(func() error { return l.listen(ctx, base, begin) })
+			group.Go(func() error { return l.watch(ctx, base) })
 		}
 	}
-	group.Go(func() error { return l.follow(ctx, begin) })
+	group.Go(func() error { return l.follow(ctx) })
 	return group.Wait()
 }
 
-// live is a session: one connection that reads, and one for every base that rings.
+// live is a stay at one server.
 type live struct {
 	*source
 	session *session
+	at      *checkpoint
+	last    connectors.Checkpoint // at, encoded
 	emit    func(connectors.Record) error
 	mark    func(connectors.Outcome) error
-	bell    chan struct{}
+	every   time.Duration // the longest time between two passes
+	bell    chan struct{} // holds one ring: whatever changes during a pass makes one more
+	pages   int           // since the last mark
+	next    *checkpoint   // where passes begin when it has settled, nil for none
+	nextAt  time.Time     // when next was the moment's
 }
 
-// follow reads from one checkpoint to the next.
-func (l *live) follow(ctx context.Context, at *checkpoint) error {
-	var interval <-chan time.Time
-	if at.Way != "syncrepl" {
-		ticker := time.NewTicker(livePoll)
-		defer ticker.Stop()
-		interval = ticker.C
-	}
+// follow makes one pass after the other.
+func (l *live) follow(ctx context.Context) error {
 	for first := true; ; first = false {
-		next, err := l.readOn(at, first)
-		if err != nil {
+		if err := l.look(ctx, first); err != nil {
 			return err
 		}
-		at = next
 		select {
 		case <-l.bell:
-		case <-interval:
+		case <-time.After(l.pause()):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// readOn reads what changed since at, and marks where it ends.
-func (l *live) readOn(at *checkpoint, first bool) (*checkpoint, error) {
-	bytes, wire := l.session.tap.bytes.Load(), l.session.tap.wait.Load()
-	p := l.pass(l.session, l.emit)
-	o, err := p.read(at)
-	var emitted *emitError
-	switch {
-	case errors.As(err, &emitted):
-		return nil, emitted.error
-	case err != nil:
-		return nil, err
-	case o.Whole && !first:
-		return nil, connectors.Hint(fmt.Errorf("%w: %s forgot who is gone, and tells who is there: the session begins anew", connectors.ErrIncomplete, l.session.server),
-			"give the server a longer session log (syncprov-sessionlog)")
+// pause is the time to the next pass when nothing rings.
+func (l *live) pause() time.Duration {
+	if l.next != nil {
+		return settleTime
 	}
-	if o.Next, err = p.next.encode(); err != nil {
-		return nil, err
+	return l.every
+}
+
+// look makes a pass, and a mark when it brought something.
+func (l *live) look(ctx context.Context, first bool) error {
+	told, begun := false, time.Now()
+	p := l.pass(l.session, func(r connectors.Record) error { told = true; return l.emit(r) })
+	p.hurried = true
+	o, err := p.over(ctx, l.at)
+	if err != nil {
+		return err
 	}
-	o.Bytes, o.Wire = o.Bytes-bytes, o.Wire-time.Duration(wire)
-	l.server = l.session.server
+	if p.next == nil {
+		return errExpired("%s gave no mark to go on from", l.session.server)
+	}
+	if o.Whole && !first {
+		return fmt.Errorf("%w: %s tells who is there and not who is gone: the session begins anew", connectors.ErrIncomplete, l.session.server)
+	}
+	l.pages += o.Pages
+	moved, err := l.settle(p.next, begun)
+	if err != nil || !first && !told && !moved {
+		return err
+	}
+	o.Next, o.Pages, l.pages = l.last, l.pages, 0
 	if err := l.mark(o); err != nil {
-		return nil, err
+		return err
 	}
-	return p.next, nil
+	l.session.tap.bytes.Store(0)
+	l.session.tap.wait.Store(0)
+	return nil
 }
 
-// watched are the bases of the people and of the groups.
+// settle moves to the checkpoint that has had the time to settle before this pass began, which was at begun. Until then passes begin where they began
+// before and tell some things twice; a change is told at once.
+func (l *live) settle(next *checkpoint, begun time.Time) (moved bool, err error) {
+	if l.next != nil && begun.Sub(l.nextAt) < settleTime {
+		return false, nil
+	}
+	if l.next != nil {
+		l.at = l.next
+	}
+	last := l.last
+	if l.last, err = l.at.encode(); err != nil {
+		return false, err
+	}
+	l.next, l.nextAt = nil, begun
+	if encoded, err := next.encode(); err != nil || !bytes.Equal(encoded, l.last) {
+		l.next = next
+	}
+	return !bytes.Equal(last, l.last), nil
+}
+
+// watched are the bases of people and groups that are not below another.
 func (s *source) watched() []string {
-	c := *s.config
-	c.BaseDNs = append(append([]string{}, s.config.BaseDNs...), s.config.GroupBaseDNs...)
-	return c.bases()
+	all := s.config.bases()
+	if groups := s.ofGroups(); groups != nil {
+		all = append(slices.Clone(all), groups.config.bases()...)
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(normalDN(a)) - len(normalDN(b)) })
+	return topmost(slices.CompactFunc(all, func(a, b string) bool { return normalDN(a) == normalDN(b) }))
 }
 
-// listen rings the bell whenever an entry under the base changes. It never returns nil.
-func (l *live) listen(ctx context.Context, base string, at *checkpoint) error {
+// watch keeps a connection on which the server tells what changes under a base, and rings for each. What changed is read by the next
+// pass, which knows groups, several bases and renamed containers: this connection asks for no attributes, and never waits for the pipeline.
+func (l *live) watch(ctx context.Context, base string) error {
 	se, err := l.connectTo(ctx, l.session.server)
 	if err != nil {
 		return err
 	}
 	defer se.close()
-	se.tap.patient()
-	ring := func() error {
-		select {
-		case l.bell <- struct{}{}:
-		default:
-		}
-		return nil
-	}
 	p := l.pass(se, nil)
-	cookie := at.Cookies[base]
-	if at.Vendor == "389ds" {
-		cookie = nil // it may be that of other bases, and what it began with is read anyway
+	cookie, err := p.probe(base)
+	if err != nil {
+		return err
 	}
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"1.1"},
-		[]ldap.Control{ldap.NewControlSyncRequest(ldap.SyncRequestModeRefreshAndPersist, cookie, false)})
-	_, err = p.search(request, &sink{stated: func([]byte, []byte) error { return ring() }, intermediate: func([]byte) error { return ring() }, reference: p.reference})
-	if err == nil {
-		err = fmt.Errorf("%w: %s ended the persistent search under %s", connectors.ErrIncomplete, se.server, base)
+		[]ldap.Control{ldap.NewControlSyncRequest(ldap.SyncRequestModeRefreshAndPersist, []byte(cookie), false)})
+	_, err = p.search(request, &sink{reference: p.reference,
+		stated: func(_, _ []byte) error { l.ring(); return nil },
+		intermediate: func(content []byte) error {
+			info, ok, err := parseSyncInfo(content)
+			se.tap.listen(false) // from now on silence means that nothing changes
+			if ok && info.kind != infoNewCookie {
+				l.ring()
+			}
+			return err
+		}})
+	if err != nil {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %s stopped telling what changes under %s", connectors.ErrIncomplete, se.server, base)
+}
+
+func (l *live) ring() {
+	select {
+	case l.bell <- struct{}{}:
+	default: // it has rung, and nobody has looked yet
+	}
 }

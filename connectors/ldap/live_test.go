@@ -4,111 +4,220 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
+	"reflect"
+	"sync"
 	"testing"
 	"time"
 
 	"rollcall/connectors"
+	"rollcall/connectors/ldap"
 	"rollcall/connectors/ldap/ldaptest"
 )
 
-// A live session tells of every step of a history as it happens; what the books say at the mark behind it equals a fresh read.
-func TestLiveSession(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
-	v := newVillage(t, s, "openldap")
-	c := *v.config
-	c.Changes, c.Live = "syncrepl", true
-	b := &books{t: t, config: &c}
-	b.begin()
-	ctx, cancel := context.WithCancel(t.Context())
-	marks, ended := make(chan connectors.Outcome, 1000), make(chan error, 1)
-	reader := open(t, &c).(connectors.Live)
-	known := map[string]connectors.Record{}
-	go func() {
-		ended <- reader.Stay(ctx, b.next, func(r connectors.Record) error {
-			if r.Deleted {
-				delete(known, r.Key)
-			} else {
-				known[r.Key] = copyOf(r)
-			}
-			return nil
-		}, func(o connectors.Outcome) error { marks <- o; return nil })
-	}()
-	first := <-marks
-	if first.Next == nil || first.Whole {
-		t.Fatalf("first mark %+v", first)
-	}
-	var taken []time.Duration
-	for i := range 20 {
-		begun := time.Now()
-		v.born(fmt.Sprintf("p%03d", i), "a")
-		<-marks
-		taken = append(taken, time.Since(begun))
-		for len(marks) > 0 {
-			<-marks
-		}
-	}
-	for i := range 5 {
-		v.del(v.dn(fmt.Sprintf("p%03d", i), "a"))
-	}
-	v.set(v.dn("p010", "a"), "telephoneNumber", "+420 1")
-	v.move(v.at("a"), "ou=c", "")
-	quiet(marks)
-	slices.Sort(taken)
-	t.Logf("from change to mark: %v in the middle", taken[len(taken)/2])
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the session ended with %v", err)
-	}
-	b.known = known
-	b.compare()
-	if len(known) != 15 {
-		t.Errorf("%d people are known", len(known))
-	}
+// diary is what somebody knows who stays connected and applies what was told at every mark.
+type diary struct {
+	books
+	mu     sync.Mutex
+	told   []connectors.Record // since the last mark
+	marks  int
+	ended  chan error
+	cancel context.CancelFunc
+	slow   func()
 }
 
-// quiet waits until no mark came for a while.
-func quiet(marks <-chan connectors.Outcome) {
-	for {
+// stay begins a session.
+func (d *diary) stay() {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(d.t.Context())
+	live, ok := open(d.t, d.config).(connectors.Live)
+	if !ok {
+		d.t.Fatal("the connector cannot stay connected")
+	}
+	d.ended, d.cancel, d.told, d.marks = make(chan error, 1), cancel, nil, 0
+	since := d.next
+	go func() { d.ended <- live.Stay(ctx, since, d.note, d.mark) }()
+}
+
+func (d *diary) note(r connectors.Record) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.slow != nil {
+		d.slow()
+	}
+	d.told = append(d.told, copyOf(r))
+	return nil
+}
+
+func (d *diary) mark(o connectors.Outcome) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.marks++; o.Whole && d.marks > 1 {
+		return errors.New("a whole mark that is not the first")
+	}
+	now, mentioned := maps.Clone(d.known), map[string]bool{}
+	for _, r := range d.told {
+		mentioned[r.Key] = true
+		switch {
+		case r.IsSighting():
+		case r.Deleted:
+			delete(now, r.Key)
+		case r.Partial:
+			now[r.Key] = copyOf(connectors.Merge(now[r.Key], r))
+		default:
+			now[r.Key] = r
+		}
+	}
+	if o.Whole {
+		maps.DeleteFunc(now, func(key string, _ connectors.Record) bool { return !mentioned[key] })
+	}
+	d.known, d.next, d.told = now, o.Next, nil
+	return nil
+}
+
+// follows waits until the diary agrees with the directory. A session that ended begins again from its last mark, or with a full pass where the
+// checkpoint expired.
+func (d *diary) follows(what string) {
+	d.t.Helper()
+	fresh := map[string]connectors.Record{}
+	c := *d.config
+	c.Changes, c.Live = "full", false
+	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
 		select {
-		case <-marks:
-		case <-time.After(500 * time.Millisecond):
+		case err := <-d.ended:
+			if errors.Is(err, connectors.ErrCheckpointExpired) {
+				d.begin()
+			}
+			d.stay()
+		default:
+		}
+		clear(fresh)
+		if _, err := open(d.t, &c).Read(d.t.Context(), nil, func(r connectors.Record) error { fresh[r.Key] = copyOf(r); return nil }); err != nil {
+			continue
+		}
+		d.mu.Lock()
+		same := reflect.DeepEqual(fresh, d.known)
+		d.mu.Unlock()
+		if same {
 			return
 		}
 	}
+	d.t.Fatalf("after %s: known are %d, and there are %d", what, len(d.known), len(fresh))
 }
 
-// A server that is killed ends the session with an error, and the next session goes on where the last mark was.
-func TestLiveSessionIsCut(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
-	v := newVillage(t, s, "openldap")
-	c := *v.config
-	c.Changes, c.Live = "syncrepl", true
-	b := &books{t: t, config: &c}
-	b.begin()
-	reader := open(t, &c).(connectors.Live)
-	marked := make(chan struct{}, 100)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- reader.Stay(t.Context(), b.next, func(connectors.Record) error { return nil }, func(connectors.Outcome) error { marked <- struct{}{}; return nil })
-	}()
-	<-marked
-	s.Kill()
+// leave ends the session.
+func (d *diary) leave() error {
+	d.t.Helper()
+	d.cancel()
 	select {
-	case err := <-ended:
-		if !errors.Is(err, connectors.ErrIncomplete) {
-			t.Errorf("the session ended with %v", err)
-		}
+	case err := <-d.ended:
+		return err
 	case <-time.After(10 * time.Second):
-		t.Fatal("nobody noticed that the server is gone")
+		d.t.Fatal("the session does not end")
+		return nil
 	}
-	s.Restart()
-	v.conn = v.Conn()
+}
+
+func newDiary(t *testing.T, v *village, changes string) *diary {
+	t.Helper()
+	c := *v.config
+	c.Changes, c.Live, c.PollEvery = changes, true, 50*time.Millisecond
+	d := &diary{books: books{t: t, config: &c}}
+	d.begin()
+	d.stay()
+	return d
+}
+
+// Whoever stays connected knows after every step what a fresh reading of the directory says.
+func TestLiveOpenLDAP(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	d := newDiary(t, v, "syncrepl")
+	for _, s := range history() {
+		s.do(v)
+		d.follows(s.name)
+	}
+	if err := d.leave(); !errors.Is(err, context.Canceled) {
+		t.Errorf("a session that was cancelled: %v", err)
+	}
+}
+
+// A server that is killed, restarted or silent ends the session with an error, and the next one goes on where the last mark was.
+func TestLiveThroughRestarts(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	v.config.IdleTimeout = 500 * time.Millisecond
+	d := newDiary(t, v, "syncrepl")
 	v.born("adam", "a")
-	if told, err := b.follow(); err != nil || told != 1 {
-		t.Errorf("told of %d, %v", told, err)
+	d.follows("a birth")
+	for i, end := range []func(){v.Kill, v.Stop, v.Freeze} {
+		end()
+		select {
+		case err := <-d.ended:
+			if err == nil || errors.Is(err, connectors.ErrCheckpointExpired) {
+				t.Errorf("server %d: the session ended with %v", i, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("server %d: the session goes on without a server", i)
+		}
+		if i == 2 {
+			v.Thaw()
+		} else {
+			v.Restart()
+		}
+		v.conn = v.Conn()
+		d.stay()
+		v.born(fmt.Sprint("next", i), "a")
+		v.del(v.dn(map[bool]string{true: "adam", false: fmt.Sprint("next", i-1)}[i == 0], "a"))
+		d.follows("a restart")
 	}
-	b.compare()
+	_ = d.leave()
+}
+
+// A receiver that takes its time holds the source back, and nothing is lost.
+func TestLiveSlowReceiver(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	d := newDiary(t, v, "syncrepl")
+	d.mu.Lock()
+	d.slow = func() { time.Sleep(3 * time.Millisecond) }
+	d.mu.Unlock()
+	for i := range 200 {
+		v.born(fmt.Sprintf("p%03d", i), "a")
+	}
+	d.follows("a burst")
+	d.mu.Lock()
+	marks := d.marks
+	d.mu.Unlock()
+	if marks > 150 {
+		t.Errorf("%d marks for 200 changes: nothing is put together", marks)
+	}
+	_ = d.leave()
+}
+
+// Between a change and its mark lies no poll.
+func TestLiveIsPrompt(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	d := newDiary(t, v, "syncrepl")
+	d.follows("nothing")
+	begun := time.Now()
+	v.born("adam", "a")
+	d.follows("a birth")
+	if took := time.Since(begun); took > v.config.IdleTimeout/2 {
+		t.Errorf("it took %s", took)
+	}
+	_ = d.leave()
+}
+
+// What cannot tell changes cannot stay connected.
+func TestLiveNeedsChanges(t *testing.T) {
+	c := ldap.Config{Type: "openldap", Servers: []string{"ldap://127.0.0.1"}, BaseDNs: []string{"dc=example"}, Live: true}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Changes = "full"
+	if err := c.Validate(); err == nil {
+		t.Error("changes: full and live: true go together")
+	}
 }

@@ -1,10 +1,12 @@
 package ldap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -137,6 +139,10 @@ func containersOf(base string) string { return "containers under " + base }
 
 // refreshBase reads what changed under a base. present is true when the server told who is there and not who is gone.
 func (p *pass) refreshBase(c *checkpoint, base string, all *changes) (present bool, err error) {
+	begun, err := p.settled(string(c.Cookies[base]), base)
+	if err != nil {
+		return false, err
+	}
 	var moved, vanished []string
 	of := &refresh{pass: p, base: base, filter: containers, attributes: []string{"1.1"}, cookie: string(c.Cookies[containersOf(base)]), vendor: c.Vendor,
 		changed: func(content []byte) error {
@@ -170,8 +176,29 @@ func (p *pass) refreshBase(c *checkpoint, base string, all *changes) (present bo
 			return false, fmt.Errorf("read the entries below %s, which may have moved: %w", dn, err)
 		}
 	}
-	c.Cookies[containersOf(base)], c.Cookies[base] = []byte(of.next), []byte(r.next)
+	c.Cookies[containersOf(base)], c.Cookies[base] = []byte(begun), []byte(begun)
 	return present, nil
+}
+
+// settleTime is how long slapd may take from announcing a change to telling of it: a refresh in the middle of writing was seen to leave
+// a deletion out and to return a cookie that is past it.
+const settleTime = 50 * time.Millisecond
+
+// settled returns the cookie of this moment, from which the next refresh begins, and waits until a refresh finds all that is before it.
+func (p *pass) settled(last, base string) (string, error) {
+	now, err := p.probe(base)
+	if err != nil || !keepable(now) || now == last {
+		return last, err
+	}
+	if p.hurried {
+		return now, nil
+	}
+	select {
+	case <-time.After(settleTime):
+		return now, nil
+	case <-p.session.ctx.Done():
+		return "", context.Cause(p.session.ctx)
+	}
 }
 
 // stillSomewhere asks for a whole run when a container left the scope together with all that is below it.

@@ -30,7 +30,8 @@ type tap struct {
 	wait  atomic.Int64 // nanoseconds spent waiting for the server
 
 	mu    sync.Mutex
-	asked bool // a request is on its way, and silence counts
+	asked bool      // a request is on its way, and silence counts
+	sent  time.Time // of the last request
 	cause error
 }
 
@@ -68,15 +69,10 @@ func (t *tap) Read(p []byte) (int, error) {
 // Write sends a request of go-ldap's. From now on the server has to say something.
 func (t *tap) Write(p []byte) (int, error) {
 	t.listen(true)
-	return t.Conn.Write(p)
-}
-
-// patient makes any silence of the server a good one: nothing happens. That the connection is alive is for TCP to find out.
-func (t *tap) patient() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.idle = 0
-	t.extend()
+	t.sent = time.Now()
+	t.mu.Unlock()
+	return t.Conn.Write(p)
 }
 
 // listen begins another span of silence, without an end when nothing was asked.
@@ -90,7 +86,7 @@ func (t *tap) listen(asked bool) {
 // extend is called with the lock held. A connection that takes no deadline is closed, and says so when it is read.
 func (t *tap) extend() {
 	until := time.Time{}
-	if t.asked && t.idle > 0 {
+	if t.asked {
 		until = time.Now().Add(t.idle)
 	}
 	_ = t.SetReadDeadline(until)
@@ -145,9 +141,19 @@ func (t *tap) next() ([]byte, error) {
 	if err := t.fill(header + length); err != nil {
 		return nil, t.ended(err)
 	}
-	t.wait.Add(int64(time.Since(begun)))
+	t.wait.Add(int64(time.Since(t.waitedFrom(begun))))
 	t.bytes.Add(int64(len(t.buf)))
 	return t.buf, nil
+}
+
+// waitedFrom leaves out the time before anything was asked.
+func (t *tap) waitedFrom(begun time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sent.After(begun) {
+		return t.sent
+	}
+	return begun
 }
 
 // fill reads n bytes into the buffer, which grows with what comes and not with what was promised.

@@ -27,6 +27,10 @@
 // Group paths and split lists keep "\" escapes until the last moment, because a "," or "|" inside a name is otherwise
 // a second group.
 //
+// Whom a group's entry counts as members is told as the names that people's entries give themselves (Change.Names), each in
+// one spelling whatever the directory's: who that is, is found out by policy. A group's place comes from its DN, so a group that
+// moves is a change of its record only because the connector lists the DN as an attribute.
+//
 // A Change is coded by hand: its properties are sparse and a run has millions of them. The bytes are CBOR that any
 // decoder reads, in the deterministic encoding of RFC 8949, 4.2.1.
 package mapping

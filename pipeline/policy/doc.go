@@ -23,6 +23,15 @@
 // may refuse others. Refusals only grow, so this ends, and the end does not depend on the order.
 // Cards and PINs come after names and numbers, because a user who does not get a card is not refused.
 //
+// Groups that are entries say who is in them. The first pass keeps the run's groups with hashes of their members; Settle
+// compares them with the store, finds whom a change concerns, down through groups within groups, and brings just those people into
+// the run with what their entries said last ([Fold.Concerned]). So a membership depends on groups alone, and no record of a person
+// is needed for it; selection by groups is the same question. A group is gone, renamed or has other members for everybody at once, because
+// no verdict on a person changes a group. What an entry may be called (DN, uid, key) is compared as hashes, in one spelling.
+//
+// Who names others (delegates, managed groups by DN) is decided last, once it is known what those are called; nobody
+// else's verdict depends on it. That a named group is no more is seen in the next run.
+//
 // A user belongs to the first source that took him. A waiting entry keeps the digest of its record, so
 // that a second identical run publishes nothing; that it waits brings it into the next run.
 //

@@ -266,7 +266,10 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 		case store.Aliases:
 			want = d.aliases(u, want)
 		case store.Cards:
-			n.List[i] = d.applyCards(u, n.List[i], want)
+			n.List[i] = d.limited(u, p, n.List[i], d.applyCards(u, n.List[i], want))
+			continue
+		case store.PINs:
+			n.List[i] = d.limited(u, p, n.List[i], mergePINs(n.List[i], want, d.options.Source, d.merge.list[i]))
 			continue
 		case store.Delegates, store.ManagedGroups:
 			if at := slices.Index(referring[:], p); slices.ContainsFunc(want, func(v string) bool { return mustResolve(p, v) }) {

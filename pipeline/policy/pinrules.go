@@ -18,3 +18,6 @@ type PINRules struct {
 	ValidFor time.Duration `json:"valid_for,omitempty"`
 	Groups   []string      `json:"groups,omitempty"`
 }
+
+// Generated is the origin of what Rollcall made itself (U20).
+const Generated = generated

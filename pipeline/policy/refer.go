@@ -48,23 +48,6 @@ func (f *Fold) pathsOf(text string) []string {
 	return []string{f.options.GroupsUnder + "|" + text, text}
 }
 
-// refersOf calls fn for every value of a change that names somebody. A managed group is a path unless it is a reference.
-func refersOf(c *mapping.Change, fn func(store.Property, string) error) error {
-	for _, value := range c.List[store.Delegates.List()] {
-		if err := fn(store.Delegates, value); err != nil {
-			return err
-		}
-	}
-	for _, value := range c.List[store.ManagedGroups.List()] {
-		if mapping.IsReference(value) {
-			if err := fn(store.ManagedGroups, value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // refer notes whom a change names, and reports whether it names anybody.
 func (f *Fold) refer(c *mapping.Change) (names bool) {
 	for _, p := range referring {

@@ -66,6 +66,9 @@ func (d *desk) verdict(e *entry) (*verdict, error) {
 	if u := e.unit; u != nil && u.new != u.old && u.carrier() == e {
 		v.carry(u)
 	}
+	if u := e.unit; u != nil && u.carrier() == e {
+		d.wantPIN(v, u)
+	}
 	var err error
 	v.Origin, err = d.origin(e, v.Action, v.Reason)
 	return v, err

@@ -55,6 +55,10 @@ type Verdict struct {
 	Renamed []string `cbor:"20,keyasint,omitempty"`
 	// Letter tells the user a PIN that was made for him, nil for none (P5).
 	Letter *store.Letter `cbor:"40,keyasint,omitempty"`
+	// DrawPIN is true while the user is still to get a generated PIN ([Issue]), RaisedPINs when that takes the place of shorter
+	// ones (P4, P6).
+	DrawPIN    bool `cbor:"30,keyasint,omitempty"`
+	RaisedPINs bool `cbor:"31,keyasint,omitempty"`
 	// Deactivated is true when an active user becomes inactive.
 	Deactivated bool `cbor:"13,keyasint,omitempty"`
 }

@@ -35,6 +35,10 @@ type Run struct {
 	// ActiveOwned counts the active users that the source owns, Administrators all active
 	// administrators, before the run.
 	ActiveOwned, Administrators int
+	// ValidFor says how long the cards and PINs that the source brings are good, where they are temporary (K6, P7).
+	ValidFor map[store.Property]time.Duration
+	// PINsRaised is true when PINs are longer from this run on (P6).
+	PINsRaised bool
 	// NewID returns the id of the user made for an entry.
 	NewID func(key string) string
 	// Enabled reports whether a source is configured and enabled; nil stands for yes.

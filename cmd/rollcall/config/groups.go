@@ -69,7 +69,7 @@ func (s *source) checkGroups(d *decoder, path string) {
 	if !ok {
 		return
 	}
-	reader.GroupBaseDNs = nil
+	reader.GroupBaseDNs, reader.SelectGroups = nil, s.Select.Groups
 	for _, r := range s.memberships() {
 		reader.GroupBaseDNs = append(reader.GroupBaseDNs, r.BaseDNs...)
 	}

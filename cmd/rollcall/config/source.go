@@ -318,7 +318,7 @@ func (s *source) mapping(f *file) mapping.Config {
 		AppendDomain: s.Options.AppendDomainToUserName, Lowercase: s.Options.UserNameLowercase,
 		GroupsUnder: s.Groups.Under, IgnoreGroups: s.Groups.Ignore, IgnoreGroupsContaining: s.Groups.IgnoreContaining,
 		StorageTargets: f.StorageTargets, Where: s.Select.Where,
-		SelectGroups: s.selectedGroups(), EntryNames: s.entryNames(),
+		SelectGroups: s.Select.Groups, EntryNames: s.entryNames(),
 	}
 	for property, r := range s.rules() {
 		c.Properties[property] = r.Rule
@@ -342,7 +342,7 @@ func (s *source) policy(f *file) policy.Options {
 		TrustSourceColumn: s.Options.TrustSourceColumn, UseAuthenticationServer: string(s.Options.UseAuthenticationServer),
 		AuthenticationServers: f.servers(), DisabledAccounts: s.Select.DisabledAccounts,
 		Merge: map[string]string{}, Precedence: f.Precedence,
-		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.selectedGroups()) > 0, SelectNested: s.Select.Nested,
+		Memberships: s.groupEntries(), MembershipDefault: s.membershipDefault(), SelectGroups: len(s.Select.Groups) > 0, SelectNested: s.Select.Nested,
 		GroupsUnder: s.Groups.Under, KeepDefaultGroup: s.Groups.KeepDefaultGroup, MultipleCards: f.Cards.Multiple,
 		Guard: s.Guard, EventCards: f.Events.Cards, PINs: f.PINs.rules(),
 	}

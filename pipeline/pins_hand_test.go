@@ -1,0 +1,241 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/connectors"
+	"rollcall/pipeline"
+	"rollcall/pipeline/mapping"
+	"rollcall/pipeline/policy"
+	"rollcall/store"
+)
+
+// P5: a PIN that is given travels as its hash, one that is generated is shown to whoever asked, once, and neither is in any
+// file.
+func TestP5PINsByHand(t *testing.T) {
+	dir := newRoster().people(3)
+	dir.set("p00002", "pin", "582039")
+	c := newCompany(t, dir, withPINs)
+	c.config.ByHand.PINs = policy.PINRules{MinimumLength: 6}
+	c.start()
+	c.applied("read 3, created 3")
+	edit := func(user string) pipeline.Edit { return pipeline.Edit{User: user, Actor: "me", Reason: "because"} }
+	e := edit("p00000")
+	e.PIN = "7391746202"
+	if _, err := c.client.AddPIN(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if c.pinOf("7391746202") != "p00000" {
+		t.Error("the given PIN is nobody's")
+	}
+	for pin, want := range map[string]error{"7391746202": pipeline.ErrRefused, "582039": pipeline.ErrRefused, "123456": pipeline.ErrMistake, "83951": pipeline.ErrMistake, "": pipeline.ErrMistake} {
+		e := edit("p00001")
+		e.PIN = pin
+		_, err := c.client.AddPIN(t.Context(), e)
+		if !errors.Is(err, want) || strings.Contains(err.Error(), "p0000") || pin != "" && strings.Contains(err.Error()+connectors.HintOf(err), pin) {
+			t.Errorf("%q: %v, want %v", pin, err, want)
+		}
+	}
+	first := c.generated(edit("p00001"))
+	second := c.generated(edit("p00001"))
+	e = edit("p00001")
+	e.Expires = time.Now().Add(time.Hour)
+	third := c.generated(e)
+	if c.pinOf(first) != pipeline.IdentifiedUnknown || c.pinOf(second) != "p00001" || c.pinOf(third) != "p00001" {
+		t.Errorf("a new PIN takes the old one's place, a temporary one stands beside: %s %s %s", c.pinOf(first), c.pinOf(second), c.pinOf(third))
+	}
+	c.applied("read 3, unchanged 3")
+	e = edit("p00001")
+	e.PIN = second
+	if _, err := c.client.RemovePIN(t.Context(), e); err != nil || c.pinOf(second) != pipeline.IdentifiedUnknown {
+		t.Errorf("removed: %v", err)
+	}
+	if _, err := c.client.RemovePIN(t.Context(), edit("p00002")); err != nil || c.pinOf("582039") != pipeline.IdentifiedUnknown {
+		t.Errorf("all removed: %v", err)
+	}
+	c.applied("read 3, unchanged 2, updated 1")
+	if c.pinOf("582039") != "p00002" {
+		t.Error("a source's PIN does not come back with its next run [U15]")
+	}
+	c.rebuilt()
+	grepFiles(t, c.config.DataDir, "7391746202", first, second, third)
+}
+
+// generated generates a PIN.
+func (c *company) generated(e pipeline.Edit) string {
+	c.t.Helper()
+	a, err := c.client.GeneratePIN(context.Background(), e)
+	if err != nil || policy.CheckPIN(a.PIN, c.config.ByHand.PINs.MinimumLength) != nil {
+		c.t.Fatalf("generated %+v, %v", a, err)
+	}
+	return a.PIN
+}
+
+// pins returns how many PINs everybody has.
+func (c *company) pins() map[string]int {
+	c.t.Helper()
+	all := map[string]int{}
+	err := c.client.Users(context.Background(), pipeline.UserQuery{}, func(u store.User) error {
+		all[u.Text[store.UserName]] = len(u.List[store.PINs.List()])
+		return nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return all
+}
+
+// P4: a run generates PINs for whoever has none and an e-mail address, also for people who are known already when it is
+// switched on. An empty cell takes none away, and the same log draws the same ones.
+func TestP4GeneratedBySync(t *testing.T) {
+	dir := newRoster().people(300)
+	dir.set("p00001", "mail")
+	dir.set("p00002", "pin", "582039")
+	c := newCompany(t, dir, withPINs).start()
+	c.applied("read 300, created 300")
+	c.stop()
+	c.config.Sources[0].Options.PINs = policy.PINRules{MinimumLength: 4, Generate: true}
+	c.config.Sources[0].Options.Merge = map[string]string{"pins": "full"}
+	c.start()
+	c.applied("read 300, unchanged 2, updated 298")
+	for name, n := range c.pins() {
+		if want := 1; n != want && name != "p00001" || n != 0 && name == "p00001" {
+			t.Errorf("%s has %d PINs", name, n)
+		}
+	}
+	dir.set("p00003", "pin", "")
+	dir.set("p00004", "pin")
+	dir.set("p00001", "mail", "new@example.com")
+	dir.person("q", "pin", "739174")
+	dir.person("r")
+	c.applied("read 302, unchanged 299, created 2, updated 1")
+	if have := c.pins(); have["p00003"] != 1 || have["p00004"] != 1 || have["p00001"] != 1 || have["q"] != 1 || have["r"] != 1 {
+		t.Errorf("PINs: %v", have)
+	}
+	c.applied("read 302, unchanged 302")
+	c.rebuilt()
+}
+
+// P4: what is drawn is never in use, and where nothing is left, the run says so and goes on.
+func TestP4Exhausted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("goes through all PINs of four digits")
+	}
+	dir := newRoster().people(3)
+	used := make([]string, 0, 10_000)
+	for n := range 10_000 {
+		pin := strings.Repeat("0", 4)[:4-len(itoa(n))] + itoa(n)
+		if pin != "8302" {
+			used = append(used, pin)
+		}
+	}
+	dir.set("p00000", "pin", used...)
+	c := newCompany(t, dir, withPINs, func(s *pipeline.Source) { s.Options.PINs = policy.PINRules{MinimumLength: 4, Generate: true} }).start()
+	run := c.applied("read 3, created 3")
+	if !strings.Contains(strings.Join(run.Messages, "\n"), "no PIN is left with 4 digits [P4]") {
+		t.Errorf("messages: %.2000q", run.Messages)
+	}
+	have := c.pins()
+	if have["p00001"]+have["p00002"] != 1 || !strings.HasPrefix(c.pinOf("8302"), "p0000") {
+		t.Errorf("the last PIN: %v", have)
+	}
+	other := "p00001"
+	if have[other] == 1 {
+		other = "p00002"
+	}
+	_, err := c.client.GeneratePIN(t.Context(), pipeline.Edit{User: other})
+	if !errors.Is(err, pipeline.ErrRefused) || !strings.Contains(err.Error(), "[P4]") || !strings.Contains(connectors.HintOf(err), "minimum_length") {
+		t.Errorf("generated when none is left: %v (try %s)", err, connectors.HintOf(err))
+	}
+}
+
+func itoa(n int) string {
+	digits := ""
+	for ; n > 0 || digits == ""; n /= 10 {
+		digits = string(rune('0'+n%10)) + digits
+	}
+	return digits
+}
+
+// P6: when the minimum is raised, the next run makes new PINs for holders, for everybody or for nobody; those of sources
+// are measured anew.
+func TestP6Raised(t *testing.T) {
+	for mode, want := range map[string][3]int{"keep": {1, 0, 0}, "holders": {1, 0, 1}, "all-active": {1, 1, 1}} {
+		t.Run(mode, func(t *testing.T) {
+			dir := newRoster().people(3)
+			dir.set("p00002", "pin", "58203")
+			c := newCompany(t, dir, withPINs)
+			rules := policy.PINRules{MinimumLength: 5, OnRaise: mode}
+			c.config.Sources[0].Options.PINs, c.config.ByHand.PINs = rules, rules
+			c.start()
+			c.applied("read 3, created 3")
+			old := c.generated(pipeline.Edit{User: "p00000"})
+			c.stop()
+			rules.MinimumLength = 7
+			c.config.Sources[0].Options.PINs, c.config.ByHand.PINs = rules, rules
+			c.start()
+			if run := c.sync(); run.State != store.Applied {
+				t.Fatalf("run is %s: %s", run.State, run.Reason)
+			}
+			have := c.pins()
+			if got := [3]int{have["p00000"], have["p00001"], have["p00002"]}; got != want {
+				t.Errorf("PINs: %v, want %v", got, want)
+			}
+			if kept := c.pinOf(old) == "p00000"; kept != (mode == "keep") {
+				t.Errorf("the old PIN is still good: %t", kept)
+			}
+			c.rebuilt()
+		})
+	}
+}
+
+// P7, K6: temporary PINs and cards end by themselves, with a revision and an event each, also while the pipeline was away;
+// what a source still says does not bring them back.
+func TestP7K6Expiry(t *testing.T) {
+	dir := newRoster().people(2)
+	dir.set("p00000", "pin", "739174")
+	dir.set("p00000", "card", "4711")
+	c := newCompany(t, dir, func(s *pipeline.Source) {
+		s.Mapping.Properties["pins"] = mapping.Rule{From: []string{"pin"}, Kind: "temporary", ValidFor: 3 * time.Second}
+		s.Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}, Kind: "temporary", ValidFor: 3 * time.Second}
+	}).start()
+	c.applied("read 2, created 2")
+	if _, err := c.client.AddPIN(t.Context(), pipeline.Edit{User: "p00001", PIN: "582039", Expires: time.Now().Add(time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	if c.pinOf("739174") != "p00000" || len(c.user("p00000").List[store.Cards.List()]) != 1 {
+		t.Error("temporary ones are not there to begin with")
+	}
+	before := c.revision()
+	c.stop()
+	time.Sleep(time.Second)
+	c.start()
+	eventually(t, func() bool {
+		have := c.pins()
+		return have["p00000"] == 0 && have["p00001"] == 0
+	})
+	if n := len(c.user("p00000").List[store.Cards.List()]); n != 0 {
+		t.Errorf("%d cards are left", n)
+	}
+	c.settled()
+	if got := strings.Join(c.events(before), ", "); got != "updated p00001, updated p00000" {
+		t.Errorf("events: %s", got)
+	}
+	c.applied("read 2, unchanged 2")
+	dir.set("p00000", "phone", "1")
+	c.applied("read 2, unchanged 1, updated 1")
+	if c.pins()["p00000"] != 0 {
+		t.Error("a PIN that ended came back with a phone number")
+	}
+	dir.set("p00000", "pin", "739175")
+	c.applied("read 2, unchanged 1, updated 1")
+	if c.pins()["p00000"] != 1 {
+		t.Error("a new temporary PIN did not come")
+	}
+	eventually(t, func() bool { return c.pins()["p00000"] == 0 })
+	c.rebuilt()
+}
