@@ -39,6 +39,8 @@
 //     not proposed again, and whoever comes back is known.
 //   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
 //     depend on the log's order alone.
+//   - Groups follow from users in the store. What happened to them is told when all users of a run (or of a command) are
+//     written: a revision for each group, several for one with more than 10,000 members changed.
 //   - The relay adds the chain hash to an event's body when it publishes it; the body in the store is what the hash is over.
 //   - A connector's partial records are completed by ingest, and by the exact record in RAW that the store applied last; where that is
 //     gone, or the source forgot the checkpoint, the attempt is aborted and the job goes on with a full one.

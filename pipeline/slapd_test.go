@@ -26,7 +26,12 @@ var inetOrgPerson = map[string]string{
 
 // newDirectory starts a slapd with n people and a pipeline that reads them.
 func newDirectory(t *testing.T, n int) (*ldaptest.Server, *company) {
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{Load: func(w io.Writer, suffix string) error { return people.New(3).WriteLDIF(w, n, suffix) }})
+	return newDirectoryOf(t, n, ldaptest.SlapdOptions{})
+}
+
+func newDirectoryOf(t *testing.T, n int, o ldaptest.SlapdOptions) (*ldaptest.Server, *company) {
+	o.Load = func(w io.Writer, suffix string) error { return people.New(3).WriteLDIF(w, n, suffix) }
+	s := ldaptest.StartSlapd(t, o)
 	reader := &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
 		BaseDNs: []string{"ou=people," + s.Suffix, "ou=groups," + s.Suffix}, PageSize: 500, Changes: "full", IdleTimeout: 5 * time.Second}
 	return s, newCompany(t, reader, func(source *pipeline.Source) {

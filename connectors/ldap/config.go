@@ -55,7 +55,8 @@ type Config struct {
 	// domain controller), poll (times of change, and everybody's key) or not at all (full: everything is read in every run). auto (also
 	// "") takes the best way that server, account and key allow.
 	Changes string `yaml:"changes"`
-	// Live keeps the connector signed in to tell what changes as it happens. ReconcileEvery is the pipeline's.
+	// Live stays connected and reads what changed as soon as the server says that something did; ReconcileEvery is how often
+	// everything is read nevertheless.
 	Live           bool          `yaml:"live"`
 	ReconcileEvery time.Duration `yaml:"reconcile_every"`
 	// PollEvery is the time between two looks of a live source whose server does not tell by itself, 5 s when zero.
@@ -235,8 +236,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live && c.changes() == "full":
-		return connectors.Hint(errors.New("live: a source that is always read as a whole cannot stay connected"), "changes: auto")
+	case c.Live && (c.Changes == "full" || c.Changes == "poll"):
+		return connectors.Hint(fmt.Errorf("live: changes: %s cannot be followed", c.Changes), "changes: auto, or live: false and a schedule")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}

@@ -22,7 +22,37 @@
 // Groups are read first and are records of kind group (member, uniqueMember, memberUid and their DN), where the rules by
 // membership or the selection name their bases; an entry that is a group is nobody's account, whatever the filter says.
 //
+// What changed is read, deletions included, in the best way that the server offers; rollcall check says which one, and why not a
+// better one:
+//
+//   - syncrepl (RFC 4533) on OpenLDAP and 389 Directory Server;
+//   - dirsync on Active Directory and Samba, for ordinary accounts;
+//   - usn: uSNChanged of one domain controller;
+//   - poll: the times of change that entries carry (with an overlap), and everybody's key for who is gone;
+//   - full: everything in every run.
+//
+// A checkpoint that cannot be trusted (another scope, another server, a restored or lagging one, a cookie that the server refuses)
+// asks for a whole run.
+//
+// Found by the next whole run only (reconcile_every): accounts whose accountExpires passed without a change, people below
+// entries that are no containers when these are renamed, and, with OpenLDAP, members that refer to the name of somebody deleted whose name
+// somebody else has got.
+//
 // # Design
+//
+// Incremental passes emit whole records, never partial ones. OpenLDAP's refresh brings whole entries. DirSync tells only what of an entry
+// changed, 389 Directory Server leaves operational attributes out and does not say who left the filter: whoever they mention is
+// read again by key, with filter and bases evaluated by the server. That costs a search for 200 changes and saves merging.
+//
+// A full pass reads pages, with the cookie of the moment before: a refresh of the base's own entry, and a DirSync that no entry matches,
+// return one that is good for all. Containers have a refresh of their own, because a renamed one moves all that is below it without a word.
+//
+// Without refreshDeletes, OpenLDAP means that whoever was not mentioned is gone (the pass is then a whole one), and 389
+// Directory Server that only the mentioned changed. An empty cookie means that the last one still holds. A killed slapd forgets which
+// changes it has to tell of until the next one is made, so that it is asked whether it holds newer ones.
+//
+// A server says of whatever changed outside a scope that it is gone from it. Where people and groups are read, who is said to be gone is
+// therefore looked up in both. Groups of people who changed are read again, because a new name in member is not called a change.
 //
 // A keytab needs no krb5.conf: the LDAP server is asked for tickets too, as every domain controller gives them. gokrb5 knows no
 // contexts, so a KDC that is silent holds a cancelled pass for its own five seconds.

@@ -100,6 +100,66 @@ func FuzzTap(f *testing.F) {
 	})
 }
 
+// Whatever comes as sync information is refused, or has the ids, cookie and flag that go-ldap finds in it.
+func FuzzSyncInfo(f *testing.F) {
+	id := strings.Repeat("i", 16)
+	oid := "\x80\x18" + syncInfoOID
+	for _, value := range []string{"\x80\x03abc", "\xa1\x05\x04\x03abc", "\xa2\x03\x01\x01\x00", "\xa3\x17\x01\x01\xff\x31\x12\x04\x10" + id,
+		"\xa3\x14\x31\x12\x04\x10" + id, "\xa3\x19\x04\x03abc\x31\x12\x04\x10" + id, "\xa3\x02\x31\x00"} {
+		f.Add([]byte(oid + "\x81" + string(rune(len(value))) + value))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		info, ok, err := parseSyncInfo(content)
+		if err != nil || !ok {
+			return
+		}
+		_, rest, _ := expect(string(content), 0x80)
+		value, _, _ := expect(rest, 0x81)
+		packet, err := ber.DecodePacketErr([]byte(value))
+		if err != nil || !strict(packet) {
+			return
+		}
+		theirs, err := ldap.NewControlSyncInfo(packet)
+		if err != nil {
+			return
+		}
+		var ids []string
+		cookie := ""
+		switch {
+		case theirs.NewCookie != nil:
+			cookie = string(theirs.NewCookie.Cookie)
+		case theirs.SyncIdSet != nil:
+			cookie = string(theirs.SyncIdSet.Cookie)
+			for _, u := range theirs.SyncIdSet.SyncUUIDs {
+				ids = append(ids, string(u[:]))
+			}
+			if theirs.SyncIdSet.RefreshDeletes != info.flag {
+				t.Errorf("refreshDeletes is %t", info.flag)
+			}
+		case theirs.RefreshDelete != nil:
+			cookie = string(theirs.RefreshDelete.Cookie)
+		case theirs.RefreshPresent != nil:
+			cookie = string(theirs.RefreshPresent.Cookie)
+		}
+		if cookie != info.cookie || !slices.Equal(ids, info.ids) {
+			t.Errorf("cookie %q ids %q, go-ldap has %q %q", info.cookie, info.ids, cookie, ids)
+		}
+	})
+}
+
+// Whatever controls come with an entry, its state is one of the four and its id has 16 bytes.
+func FuzzSyncState(f *testing.F) {
+	state := "\x30\x15\x0a\x01\x01\x04\x10" + strings.Repeat("i", 16)
+	control := "\x04\x18" + ldap.ControlTypeSyncState + "\x04\x17" + state
+	f.Add([]byte("\xa0" + string(rune(len(control)+2)) + "\x30" + string(rune(len(control))) + control))
+	f.Add([]byte("\xa0\x04\x30\x02\x04\x00"))
+	f.Fuzz(func(t *testing.T, controls []byte) {
+		if s, err := parseSyncState(controls); err == nil && (len(s.uuid) != 16 || s.state < 0 || s.state > 3) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // stored is a connection whose other end said everything before.
 type stored struct {
 	net.Conn

@@ -20,6 +20,9 @@ func (s *source) Stay(ctx context.Context, since connectors.Checkpoint, emit fun
 	if err != nil {
 		return err
 	}
+	if at.Way == "poll" {
+		return connectors.Hint(fmt.Errorf("%w: live: polling tells who is there and never who is gone", connectors.ErrScope), "live: false and a schedule; rollcall check says why there is no better way")
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	se, err := s.connect(ctx)
 	if err != nil {
@@ -105,8 +108,14 @@ func (l *live) look(ctx context.Context, first bool) error {
 }
 
 // settle moves to the checkpoint that has had the time to settle before this pass began, which was at begun. Until then passes begin where they began
-// before and tell some things twice; a change is told at once.
+// before and tell some things twice; a change is told at once. Only OpenLDAP needs that.
 func (l *live) settle(next *checkpoint, begun time.Time) (moved bool, err error) {
+	if l.at.Way != "syncrepl" || l.at.Vendor != "openldap" {
+		last := l.last
+		l.at = next
+		l.last, err = next.encode()
+		return !bytes.Equal(last, l.last), err
+	}
 	if l.next != nil && begun.Sub(l.nextAt) < settleTime {
 		return false, nil
 	}

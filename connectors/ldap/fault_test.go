@@ -1,0 +1,129 @@
+package ldap_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"rollcall/connectors"
+	"rollcall/connectors/ldap/ldaptest"
+)
+
+// tampered is a checkpoint with every cookie replaced.
+func tampered(t testing.TB, since connectors.Checkpoint, cookie func(string) string) connectors.Checkpoint {
+	t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal(since, &fields); err != nil {
+		t.Fatal(err)
+	}
+	cookies, changed := map[string][]byte{}, map[string][]byte{}
+	raw, _ := json.Marshal(fields["cookies"])
+	if err := json.Unmarshal(raw, &cookies); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range cookies {
+		changed[name] = []byte(cookie(string(value)))
+	}
+	fields["cookies"] = changed
+	data, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// A cookie that is missing, garbled, of another scope, or ahead of the server asks for a whole run: its answer could not be told
+// from a directory that nobody left.
+func TestDoubtfulCookies(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	v.born("adam", "a")
+	c := *v.config
+	c.Changes = "syncrepl"
+	b := &books{t: t, config: &c}
+	b.begin()
+	narrower := c
+	narrower.Filter = "(&(objectClass=inetOrgPerson)(mail=a*))"
+	polled := c
+	polled.Changes = "poll"
+	for name, try := range map[string]*books{
+		"no checkpoint of ours": {t: t, config: &c, next: connectors.Checkpoint("nonsense")},
+		"missing":               {t: t, config: &c, next: tampered(t, b.next, func(string) string { return "" })},
+		"garbled":               {t: t, config: &c, next: tampered(t, b.next, func(string) string { return "rid=000,csn=nonsense" })},
+		"ahead of the server":   {t: t, config: &c, next: tampered(t, b.next, func(string) string { return "rid=000,csn=20991231235959.000000Z#000000#001#000000" })},
+		"of another server id":  {t: t, config: &c, next: tampered(t, b.next, func(string) string { return "rid=000,csn=20991231235959.000000Z#000000#002#000000" })},
+		"another filter":        {t: t, config: &narrower, next: b.next},
+		"another way":           {t: t, config: &polled, next: b.next},
+	} {
+		try.known = map[string]connectors.Record{}
+		if told, err := try.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
+			t.Errorf("%s: told of %d, %v", name, told, err)
+		}
+	}
+	if told, err := b.follow(); err != nil || told != 0 {
+		t.Errorf("the good one: told of %d, %v", told, err)
+	}
+}
+
+// A server that is killed in the middle of a refresh, and one that was killed before it noted its last changes: the pass counts for
+// nothing, and nothing is lost.
+func TestKilledBetweenChanges(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	c := *v.config
+	c.Changes = "syncrepl"
+	b := &books{t: t, config: &c}
+	b.begin()
+	for i := range 200 {
+		v.born(fmt.Sprintf("p%03d", i), "a")
+	}
+	_, err := open(t, &c).Read(t.Context(), b.next, func(connectors.Record) error { v.Kill(); return nil })
+	if !errors.Is(err, connectors.ErrIncomplete) {
+		t.Errorf("killed in the middle: %v", err)
+	}
+	v.Restart()
+	catchUp := func(what string) {
+		t.Helper()
+		if _, err := b.follow(); errors.Is(err, connectors.ErrCheckpointExpired) {
+			b.begin()
+		} else if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		b.compare()
+	}
+	catchUp("after the restart")
+	v.conn = v.Conn()
+	v.set(v.dn("p000", "a"), "telephoneNumber", "+420 1")
+	v.Kill()
+	v.Restart()
+	catchUp("a change before the kill") // slapd does not tell of it before the next
+	v.conn = v.Conn()
+	v.del(v.dn("p001", "a"))
+	v.Restart()
+	catchUp("a deletion before the restart")
+	if len(b.known) != 199 {
+		t.Errorf("%d people are known", len(b.known))
+	}
+}
+
+// More happens than the session log holds: who is gone is found by who is there.
+func TestSessionLogOverrun(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{SessionLog: 5}), "openldap")
+	for i := range 40 {
+		v.born(fmt.Sprintf("p%03d", i), "a")
+	}
+	c := *v.config
+	c.Changes = "syncrepl"
+	b := &books{t: t, config: &c}
+	b.begin()
+	for i := range 20 {
+		v.del(v.dn(fmt.Sprintf("p%03d", i), "a"))
+	}
+	v.set(v.dn("p030", "a"), "telephoneNumber", "+420 1")
+	if told, err := b.follow(); err != nil || told != 21 || b.wholes != 1 {
+		t.Errorf("told of %d, %d whole passes, %v", told, b.wholes, err)
+	}
+	b.compare()
+}

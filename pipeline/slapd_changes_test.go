@@ -1,0 +1,99 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"rollcall/connectors/connectorstest/people"
+	"rollcall/connectors/ldap"
+	"rollcall/connectors/ldap/ldaptest"
+	"rollcall/store"
+)
+
+// Only what changed is read from a slapd, with a session log (who is gone is told) and without (who is there is told), and by polling: after
+// every step the store equals what ldapsearch shows, the run is an incremental one, and the events are exactly the changes.
+func TestChangesOnSlapd(t *testing.T) {
+	for _, test := range []struct {
+		name, changes string
+		options       ldaptest.SlapdOptions
+	}{
+		{"session log", "syncrepl", ldaptest.SlapdOptions{}},
+		{"present list", "syncrepl", ldaptest.SlapdOptions{SessionLog: -1}},
+		{"polling", "poll", ldaptest.SlapdOptions{NoSync: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, c := newDirectoryOf(t, 300, test.options)
+			c.config.Sources[0].Reader.(*ldap.Config).Changes = test.changes
+			c.start()
+			c.applied("read 300, created 300")
+			for _, step := range slapdChanges(s) {
+				revision := c.revision()
+				step.do()
+				run := c.sync()
+				if run.State != store.Applied || run.Kind != "incremental" {
+					t.Fatalf("%s: the %s run is %s (%s): %s\n%q", step.name, run.Kind, run.State, run.Reason, counters(run), run.Messages)
+				}
+				if run.Whole != (test.name != "session log") && step.events != nil && strings.HasSuffix(step.events[0], "deactivated") {
+					t.Errorf("%s: the run is whole: %t", step.name, run.Whole)
+				}
+				compare(t, s, c)
+				var kinds []string
+				for _, e := range c.events(revision) {
+					kind, _, _ := strings.Cut(e, " ")
+					kinds = append(kinds, kind)
+				}
+				if !slices.Equal(kinds, step.events) {
+					t.Errorf("%s: events %q, want %q", step.name, kinds, step.events)
+				}
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+		})
+	}
+}
+
+type slapdChange struct {
+	name   string
+	do     func()
+	events []string
+}
+
+func slapdChanges(s *ldaptest.Server) []slapdChange {
+	uid := func(i int) string { return "uid=" + people.New(3).Person(i).UID }
+	dn := func(i int) string { return uid(i) + ",ou=people," + s.Suffix }
+	add := func(i int) {
+		where, attributes := people.InetOrgPerson(people.New(3).Person(i), s.Suffix)
+		all := map[string][]string{}
+		for _, a := range attributes {
+			if len(a.Values) > 0 {
+				all[a.Name] = a.Values
+			}
+		}
+		s.Add(where, all)
+	}
+	return []slapdChange{
+		{"three are added", func() { add(300); add(301); add(302) }, []string{"created", "created", "created"}},
+		{"phones, a title, cards", func() {
+			s.Replace(dn(1), "telephoneNumber", "+420 1")
+			s.Replace(dn(2), "telephoneNumber")
+			s.Replace(dn(3), "title", "Astronaut")
+			s.Replace(dn(4), "pager", "00AB00AB", "00AB00AC")
+		}, []string{"updated", "updated", "updated", "updated"}},
+		{"nothing happens", func() {}, nil},
+		{"one is renamed", func() { s.Rename(dn(5), "uid=aaa.renamed", "") }, []string{"updated"}},
+		{"one moves to the other base", func() { s.Rename(dn(6), uid(6), "ou=groups,"+s.Suffix) }, nil},
+		{"one moves out", func() { s.Rename(dn(7), uid(7), "ou=leavers,"+s.Suffix) }, []string{"deactivated"}},
+		{"two are deleted", func() { s.Delete(dn(8)); s.Delete(dn(9)) }, []string{"deactivated", "deactivated"}},
+		{"one comes back", func() { s.Rename(uid(7)+",ou=leavers,"+s.Suffix, uid(7), "ou=people,"+s.Suffix) }, []string{"reactivated"}},
+		{"ten change at once", func() {
+			for i := range 10 {
+				s.Replace(dn(20+i), "telephoneNumber", fmt.Sprint("+420 ", i))
+			}
+		}, slices.Repeat([]string{"updated"}, 10)},
+		{"nothing happens again", func() {}, nil},
+	}
+}
