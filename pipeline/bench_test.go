@@ -41,8 +41,8 @@ func BenchmarkFirstSyncCSV(b *testing.B) {
 	}
 }
 
-// A directory of 100,000 people in a slapd on the same processors: the first run, a second one that finds nothing, and one that
-// finds 1,000 changed. ldapsearch reads the same entries beside each, in turn; ratio is the median of the pairs.
+// A directory of 100,000 people in a slapd on the same processors: the first run, a second whole one that finds nothing, one that
+// finds 1,000 changed, and incremental ones. ldapsearch reads the same entries beside each, in turn; ratio is the median of the pairs.
 func BenchmarkSyncLDAP(b *testing.B) {
 	generated := people.New(1)
 	s := ldaptest.StartSlapd(b, ldaptest.SlapdOptions{Load: func(w io.Writer, suffix string) error { return generated.WriteLDIF(w, benchPeople, suffix) }})
@@ -67,19 +67,32 @@ func BenchmarkSyncLDAP(b *testing.B) {
 	benchSync(b, node)
 	b.Run("second", func(b *testing.B) {
 		paired(b, s, func() time.Duration {
-			return timed(func() { wantRun(b, benchSync(b, node), "unchanged", benchPeople) })
+			return timed(func() { wantRun(b, benchRun(b, node, pipeline.SyncOptions{Full: true}), "unchanged", benchPeople) })
 		})
 	})
 	changes := 0
+	change := func(n int) {
+		changes++
+		for i := range n {
+			s.Replace("uid="+generated.Person(i*7).UID+",ou=people,"+s.Suffix, "title", fmt.Sprintf("Title %d", changes))
+		}
+	}
 	b.Run("changed=1000", func(b *testing.B) {
 		paired(b, s, func() time.Duration {
-			changes++
-			for i := range 1000 {
-				s.Replace("uid="+generated.Person(i*97).UID+",ou=people,"+s.Suffix, "title", fmt.Sprintf("Title %d", changes))
-			}
-			return timed(func() { wantRun(b, benchSync(b, node), "updated", 1000) })
+			change(1000)
+			return timed(func() { wantRun(b, benchRun(b, node, pipeline.SyncOptions{Full: true}), "updated", 1000) })
 		})
 	})
+	for _, n := range []int{0, 100, 10_000} {
+		b.Run(fmt.Sprintf("incremental=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				change(n)
+				b.StartTimer()
+				wantRun(b, benchSync(b, node), "updated", n)
+			}
+		})
+	}
 }
 
 // paired times run beside ldapsearch, once more for every iteration.
@@ -209,7 +222,12 @@ func startBenchNode(b *testing.B, dir string, reader connectors.Config, properti
 
 func benchSync(b *testing.B, node *pipeline.Node) store.Run {
 	b.Helper()
-	job, err := node.Client().Sync(context.Background(), "people", pipeline.SyncOptions{})
+	return benchRun(b, node, pipeline.SyncOptions{})
+}
+
+func benchRun(b *testing.B, node *pipeline.Node, o pipeline.SyncOptions) store.Run {
+	b.Helper()
+	job, err := node.Client().Sync(context.Background(), "people", o)
 	if err != nil {
 		b.Fatal(err)
 	}
