@@ -152,3 +152,34 @@ func TestReadersLeaveNothingBehind(t *testing.T) {
 		t.Fatalf("%d readers are left behind", left)
 	}
 }
+
+// A reader that asks for more than the server buffers for one connection (64 MiB) is thrown out by it, and with it every request
+// that was on its way over the same connection.
+func TestReadersKeepTheConnection(t *testing.T) {
+	bus := openBus(t)
+	const messages = 240
+	body := make([]byte, 500<<10)
+	for range messages {
+		if _, err := bus.JetStream.PublishAsync("rollcall.changes.big.1", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-bus.JetStream.PublishAsyncComplete():
+	case <-time.After(time.Minute):
+		t.Fatal("not published within a minute")
+	}
+	read := 0
+	err := bus.ReadAll(t.Context(), events.ChangesStream, "rollcall.changes.big.1", func(jetstream.Msg) error {
+		if read++; read == 1 {
+			time.Sleep(300 * time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil || read != messages {
+		t.Fatalf("read %d of %d messages: %v", read, messages, err)
+	}
+	if n := bus.Conn.Stats().Reconnects; n > 0 {
+		t.Errorf("the connection was lost %d times while reading", n)
+	}
+}

@@ -24,6 +24,10 @@ type FollowOptions struct {
 	HeadersOnly bool
 }
 
+// ReadAhead is how many bytes of messages a reader has on the way. The server throws a connection out that leaves 64 MiB unread, and
+// the requests that are on their way over it are lost. It must hold several messages of the largest size, 1 MiB.
+const ReadAhead = 8 << 20
+
 // Follow calls fn for every message of a stream in order, those there are and those to come, until fn fails
 // or ctx is done. It keeps no position: that is the caller's.
 func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn func(jetstream.Msg) error) error {
@@ -31,7 +35,7 @@ func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn fun
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(2000))
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(ReadAhead))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}

@@ -293,8 +293,44 @@ type answered struct {
 func (e *answered) Error() string { return e.text }
 func (e *answered) Unwrap() error { return e.kind }
 
+// A question whose answer got lost, or came while the reconciler moved to another process, is asked again: a worker in the middle
+// of a long read has better things to do than to fail.
+const (
+	answerWait = 5 * time.Second
+	askAgain   = 500 * time.Millisecond
+	askFor     = 2 * time.Minute
+)
+
+// insist asks a question that changes nothing until it is answered, for two minutes.
+func (c *Client) insist(ctx context.Context, endpoint string, request any) ([]byte, error) {
+	for begun := time.Now(); ; {
+		one, cancel := context.WithTimeout(ctx, answerWait)
+		data, err := c.ask(one, endpoint, request)
+		cancel()
+		unanswered := errors.Is(err, ErrNoServer) || errors.Is(err, context.DeadlineExceeded)
+		if !unanswered || time.Since(begun) > askFor {
+			return data, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// question is an insistent [call].
+func question[Response any](ctx context.Context, c *Client, endpoint string, request any) (response Response, err error) {
+	data, err := c.insist(ctx, endpoint, request)
+	if err != nil {
+		return response, err
+	}
+	err = json.Unmarshal(data, &response)
+	return response, err
+}
+
 func (c *Client) source(ctx context.Context, name string) (store.Source, error) {
-	return call[store.Source](ctx, c, "store.source", sourceRequest{name})
+	return question[store.Source](ctx, c, "store.source", sourceRequest{name})
 }
 
 func (c *Client) baseline(ctx context.Context, source string, after store.Key) ([]store.BaselineEntry, uint64, bool, error) {
@@ -302,7 +338,7 @@ func (c *Client) baseline(ctx context.Context, source string, after store.Key) (
 	if after != (store.Key{}) {
 		text = after.String()
 	}
-	data, err := c.ask(ctx, "store.baseline", baselineRequest{source, text})
+	data, err := c.insist(ctx, "store.baseline", baselineRequest{source, text})
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -314,7 +350,7 @@ func (c *Client) entries(ctx context.Context, source string, keys []store.Key) (
 	for _, k := range keys {
 		q.Keys = append(q.Keys, k.String())
 	}
-	return call[[]entry](ctx, c, "store.entries", q)
+	return question[[]entry](ctx, c, "store.entries", q)
 }
 
 // watchRun watches for the end of a run.
@@ -366,13 +402,35 @@ func (w *runWatch) wait(ctx context.Context) (*store.Run, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-tick.C:
-			run, err := w.ask(ctx)
-			if err != nil && !errors.Is(err, ErrNoServer) && ctx.Err() == nil {
+			if err := w.poll(ctx); err != nil {
 				return nil, err
 			}
-			w.learn(run)
 		}
 	}
+}
+
+// poll asks the store once. An answer that does not come is no error: the next tick asks again.
+func (w *runWatch) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	told := make(chan struct{})
+	defer close(told)
+	go func() { // the result may be published while the question is on its way
+		select {
+		case <-w.done:
+			cancel()
+		case <-told:
+		}
+	}()
+	run, err := w.ask(ctx)
+	if err != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrNoServer) {
+			return nil
+		}
+		return err
+	}
+	w.learn(run)
+	return nil
 }
 
 // learn takes a run over if it is the wanted one and has a result.
@@ -388,7 +446,7 @@ func (w *runWatch) learn(run *store.Run) {
 
 // attemptsOf says how many attempts of a job were begun, and whether one has a result that stands.
 func (c *Client) attemptsOf(ctx context.Context, source, job string) (begun jobState, err error) {
-	a, err := call[attempts](ctx, c, "store.attempts", attemptsRequest{source, job})
+	a, err := question[attempts](ctx, c, "store.attempts", attemptsRequest{source, job})
 	if err != nil {
 		return begun, err
 	}

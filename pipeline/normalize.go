@@ -42,7 +42,7 @@ func (n *normalizer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take records: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(4 * normalizeBatch))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(4*normalizeBatch, events.ReadAhead))
 	if err != nil {
 		return fmt.Errorf("take records: %w", err)
 	}
