@@ -38,6 +38,21 @@ func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 	return nil
 }
 
+// EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
+func (b *Bus) EnsureSnapshots(ctx context.Context, replicas int) (jetstream.ObjectStore, error) {
+	bucket, err := b.JetStream.ObjectStore(ctx, SnapshotsBucket)
+	if err == nil {
+		return bucket, nil
+	}
+	bucket, err = b.JetStream.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: SnapshotsBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, Description: "snapshots of the store",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %w", SnapshotsBucket, err)
+	}
+	return bucket, nil
+}
+
 func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error {
 	existing, err := b.JetStream.Stream(ctx, c.Name)
 	if err == nil {

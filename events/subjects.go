@@ -18,6 +18,8 @@ const (
 	DeadStream    = "ROLLCALL_DEAD"
 	// ConfigBucket is the key-value bucket of configurations under their hashes.
 	ConfigBucket = "rollcall_config"
+	// SnapshotsBucket is the object store of snapshots of the store.
+	SnapshotsBucket = "ROLLCALL_SNAPSHOTS"
 )
 
 // JobSubject is where a run of a source is asked for.

@@ -192,7 +192,12 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	relay := newRelay(n.bus, n.db, n.log)
 	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
 	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
-	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, log: n.log}
+	snapshots := newSnapshotter(n.bus, n.db, &n.config, n.log)
+	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, snapshots: snapshots, log: n.log}
+	n.group.Go(func() error { return reconciler.run(ctx) })
+	if err := service.catchUp(ctx); err != nil { // an answer out of an old store would mislead
+		return err
+	}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
@@ -203,7 +208,6 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	}
 	n.parting = append(n.parting, relay.settle, notifier.settle, postman.settle)
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
-	n.group.Go(func() error { return reconciler.run(ctx) })
 	if err := service.renameSources(ctx); err != nil {
 		return errors.Join(err, stopService())
 	}
@@ -211,6 +215,7 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	n.group.Go(func() error { return schedule.run(ctx) })
 	n.group.Go(func() error { return notifier.run(ctx) })
 	n.group.Go(func() error { return postman.run(ctx) })
+	n.group.Go(func() error { return snapshots.run(ctx) })
 	n.group.Go(func() error { <-ctx.Done(); return stopService() })
 	return nil
 }

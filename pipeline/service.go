@@ -23,6 +23,7 @@ type service struct {
 	db         *store.DB
 	config     *Config
 	reconciler *reconciler
+	snapshots  *snapshotter
 	log        zerolog.Logger
 	lockout    lockout
 }
@@ -58,6 +59,8 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"groups.list":     answer(ctx, s.groups),
 		"groups.get":      answer(ctx, s.group),
 		"status":          answer(ctx, s.status),
+		"store.check":     answer(ctx, s.checkStore),
+		"store.snapshot":  answer(ctx, s.takeSnapshot),
 	}
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
