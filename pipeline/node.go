@@ -185,6 +185,21 @@ func (n *Node) startStages(ctx context.Context) error {
 		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
 		n.group.Go(func() error { return stage.run(ctx) })
 	}
+	if n.config.has(RoleConnector) || n.broker != nil { // where the files are that sources are read from
+		return n.startExporter(ctx)
+	}
+	return nil
+}
+
+func (n *Node) startExporter(ctx context.Context) error {
+	exporter := &exporter{bus: n.bus, client: n.Client(), config: &n.config, log: n.log}
+	if err := exporter.open(ctx); err != nil {
+		return err
+	}
+	if exporter.consumer != nil {
+		n.parting = append(n.parting, exporter.settle)
+	}
+	n.group.Go(func() error { return exporter.run(ctx) })
 	return nil
 }
 
@@ -193,7 +208,7 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
 	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
 	snapshots := newSnapshotter(n.bus, n.db, &n.config, n.log)
-	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, snapshots: snapshots, log: n.log}
+	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, snapshots: snapshots, key: n.key, log: n.log}
 	n.group.Go(func() error { return reconciler.run(ctx) })
 	if err := service.catchUp(ctx); err != nil { // an answer out of an old store would mislead
 		return err
@@ -206,7 +221,10 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	if err := notifier.open(ctx); err != nil {
 		return errors.Join(err, stopService())
 	}
-	n.parting = append(n.parting, relay.settle, notifier.settle, postman.settle)
+	n.parting = append(n.parting, relay.settle)
+	if n.config.Mail.Host != "" {
+		n.parting = append(n.parting, notifier.settle, postman.settle)
+	}
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
 	if err := service.renameSources(ctx); err != nil {
 		return errors.Join(err, stopService())
@@ -220,11 +238,8 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	return nil
 }
 
-// part lets mail leave that is on its way: a process that runs a source and exits has no later.
+// part lets mail leave that is on its way, and exports end: a process that runs a source and exits has no later.
 func (n *Node) part() {
-	if n.config.Mail.Host == "" {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, wait := range n.parting {

@@ -22,7 +22,13 @@ type relay struct {
 	log  zerolog.Logger
 	wake chan struct{}
 	last uint64 // the stream's last sequence
+	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
+	published uint64
 }
+
+// relayLead is how many revisions are published before their leaving is committed. That commit waits for the transaction of a run that
+// is being applied: after every batch, it would hold the events back behind the run and the store would swell.
+const relayLead = 16 * events.MaxBatch
 
 func newRelay(bus *events.Bus, db *store.DB, log zerolog.Logger) *relay {
 	return &relay{bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
@@ -99,6 +105,7 @@ func (r *relay) anchor(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	r.published = position.Revision
 	if info.State.Msgs == 0 {
 		return r.forgetStream(position, info)
 	}
@@ -113,6 +120,7 @@ func (r *relay) anchor(ctx context.Context) error {
 	if published <= position.Revision {
 		return nil
 	}
+	r.published = published
 	return r.advance(published, r.last, info.Created)
 }
 
@@ -124,34 +132,50 @@ func (r *relay) forgetStream(position store.RelayPosition, info *jetstream.Strea
 	return nil
 }
 
-// relayRevisions publishes the revisions after the last published one, in atomic batches.
+// relayRevisions publishes the revisions after the last published one, in atomic batches, and then drops them from the store.
 func (r *relay) relayRevisions(ctx context.Context) error {
-	for {
+	for dropped := r.published; ; {
 		var revisions []store.Revision
 		err := r.db.View(func(tx *store.Tx) (err error) {
-			revisions, err = tx.Revisions(tx.RelayPosition().Revision, events.MaxBatch)
+			revisions, err = tx.Revisions(r.published, events.MaxBatch)
 			return err
 		})
-		if err != nil || len(revisions) == 0 {
-			return err
-		}
-		batch := make([]events.Message, len(revisions))
-		for i, revision := range revisions {
-			revision.Body = withChain(revision)
-			batch[i] = events.RevisionMessage(r.db.ID(), revision)
-		}
-		last, err := r.bus.PublishBatch(ctx, batch, &r.last)
-		if errors.Is(err, events.ErrMoved) {
-			return errors.Join(err, r.anchor(ctx)) // our own batch whose answer was lost, or another leader's
-		}
 		if err != nil {
 			return err
 		}
-		r.last = last
-		if err := r.advance(revisions[len(revisions)-1].Number, last, time.Time{}); err != nil {
-			return err
+		if len(revisions) > 0 {
+			if err := r.publish(ctx, revisions); err != nil {
+				return err
+			}
+		}
+		if r.published > dropped && (len(revisions) == 0 || r.published-dropped >= relayLead) {
+			if err := r.advance(r.published, r.last, time.Time{}); err != nil {
+				return err
+			}
+			dropped = r.published
+		}
+		if len(revisions) == 0 {
+			return nil
 		}
 	}
+}
+
+// publish publishes revisions as one batch.
+func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
+	batch := make([]events.Message, len(revisions))
+	for i, revision := range revisions {
+		revision.Body = withChain(revision)
+		batch[i] = events.RevisionMessage(r.db.ID(), revision)
+	}
+	last, err := r.bus.PublishBatch(ctx, batch, &r.last)
+	if errors.Is(err, events.ErrMoved) {
+		return errors.Join(err, r.anchor(ctx)) // our own batch whose answer was lost, or another leader's
+	}
+	if err != nil {
+		return err
+	}
+	r.last, r.published = last, revisions[len(revisions)-1].Number
+	return nil
 }
 
 // advance moves the relay's position and drops what was published from the store.
@@ -165,7 +189,7 @@ func (r *relay) advance(revision, sequence uint64, created time.Time) error {
 		if err := tx.SetRelayPosition(position); err != nil {
 			return err
 		}
-		return tx.DropRevisions(revision, 2*events.MaxBatch)
+		return tx.DropRevisions(revision, 2*relayLead)
 	})
 }
 
