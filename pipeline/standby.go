@@ -81,7 +81,7 @@ func (n *Node) sharedID(ctx context.Context, own *store.Snapshot) (string, error
 	if !errors.Is(err, jetstream.ErrKeyExists) {
 		return "", fmt.Errorf("the store's id: %w", err)
 	}
-	shared, err := bucket.Get(ctx, storeID)
+	shared, err := getPublished(ctx, bucket, storeID)
 	if err != nil {
 		return "", fmt.Errorf("the store's id: %w", err)
 	}
