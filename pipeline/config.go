@@ -36,8 +36,9 @@ type Config struct {
 	Sources    []Source
 	ByHand     ByHand
 	// Mail is where mail leaves, its Host empty for nowhere.
-	Mail   mail.Server
-	Notify Notify
+	Mail      mail.Server
+	Notify    Notify
+	Snapshots Snapshots
 	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
 	PINKeyFile string
 	// Roles of this process, none for all.

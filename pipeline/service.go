@@ -23,6 +23,9 @@ type service struct {
 	db         *store.DB
 	config     *Config
 	reconciler *reconciler
+	snapshots  *snapshotter
+	// lease is nil where there is no other reconciler.
+	lease *lease
 	log        zerolog.Logger
 	lockout    lockout
 	key        *pinKey
@@ -33,7 +36,8 @@ const apiPrefix = "rollcall.api."
 
 // start registers the endpoints until ctx is done.
 func (s *service) start(ctx context.Context) (stop func() error, err error) {
-	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands"})
+	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands",
+		QueueGroupDisabled: true}) // a leader that was stopped without a word must not take questions away from the next one
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +63,14 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"groups.list":     answer(ctx, s.groups),
 		"groups.get":      answer(ctx, s.group),
 		"status":          answer(ctx, s.status),
+		"store.check":     answer(ctx, s.checkStore),
+		"store.snapshot":  answer(ctx, s.takeSnapshot),
 	}
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
 	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), s.fence(handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}

@@ -83,6 +83,7 @@ func unscheduled(c pipeline.Config) pipeline.Config {
 		sources[i] = s
 	}
 	c.Sources = sources
+	c.Snapshots.Every = 0
 	return c
 }
 

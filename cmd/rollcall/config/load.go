@@ -82,6 +82,7 @@ func (f *file) compose(path string) *Config {
 		DataDir:    f.DataDir,
 		NATS:       pipeline.NATS{URL: f.NATS.URL, CredentialsFile: f.NATS.CredentialsFile, Listen: f.NATS.Listen, Replicas: f.NATS.Replicas},
 		EventsKeep: f.Events.Keep,
+		Snapshots:  pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
 		Mail:       f.Mail.server(),
 		Notify:     pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
 		PINKeyFile: f.pinKeyFile(),
