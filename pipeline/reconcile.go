@@ -23,6 +23,7 @@ type reconciler struct {
 	config  *Config
 	log     zerolog.Logger
 	created time.Time // of the LOG stream: its incarnation
+	trimmed uint64    // the last message that LOG has not any more
 	// leads reports whether this is the one that writes and answers; a standby follows the same log into a store of its own.
 	leads func() bool
 	// committed is told after every commit that may have left something to relay.
@@ -50,7 +51,7 @@ func (r *reconciler) follow(ctx context.Context) error {
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
 	}
-	r.waiters.done(position.Sequence)
+	r.waiters.done(max(position.Sequence, r.trimmed))
 	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
 		return r.take(ctx, msg)
 	})
