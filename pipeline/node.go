@@ -22,13 +22,13 @@ import (
 
 // Node is a pipeline running in this process, in one or all of its roles.
 type Node struct {
-	config  Config
-	log     zerolog.Logger
-	db      *store.DB
-	broker  *broker.Broker
-	bus     *events.Bus
-	key     *pinKey
-	rules   *ruleBook
+	config Config
+	log    zerolog.Logger
+	db     *store.DB
+	broker *broker.Broker
+	bus    *events.Bus
+	key    *pinKey
+	rules  *ruleBook
 	// lease is nil beside an embedded server; leading is nil while this process does not lead.
 	lease   *lease
 	leading atomic.Pointer[leadership]

@@ -20,14 +20,14 @@ import (
 // the stream's expected last sequence, so that nobody publishes a revision twice, and only what the stream has
 // acknowledged leaves the store.
 type relay struct {
-	bus  *events.Bus
-	db   *store.DB
+	bus *events.Bus
+	db  *store.DB
 	// current reports whether the store holds all that the log says, and this process may speak for it.
 	current func(context.Context) bool
-	log  zerolog.Logger
-	wake chan struct{}
-	last uint64 // the stream's last sequence
-	runs uint64 // the last sequence of RUNS
+	log     zerolog.Logger
+	wake    chan struct{}
+	last    uint64 // the stream's last sequence
+	runs    uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
 }

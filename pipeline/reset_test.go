@@ -84,6 +84,8 @@ func TestResetByChain(t *testing.T) {
 	if got := c.events(5); len(got) != 2 || got[1] != "reset " {
 		t.Errorf("events behind the fifth: %q", got)
 	}
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
 }
 
 // rolledBack returns a stopped pipeline whose store is older than the last of its six events, and the last revision of that store.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -315,4 +316,89 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("the same log gave two stores: %x and %x", one, other)
 	}
 	k.told(head)
+}
+
+// A server of the cluster is lost in the middle of a run and comes back, leaders of streams move in the middle of others: what is
+// applied in the end is what the directory says. Then a reconciler without a store begins from a snapshot and the log
+// behind it, and leads when all others are gone.
+func TestClusterFaults(t *testing.T) {
+	dir := newRoster().people(400)
+	a, b, fresh := t.TempDir(), t.TempDir(), t.TempDir()
+	k := startCrew(t, dir, a, b)
+	k.settle()
+
+	lost := k.leaderOf(events.LogStream)
+	var back sync.WaitGroup
+	dir.set("p00001", "phone", "+420 1")
+	dir.during = func(n int, _ string) error {
+		if n == 200 {
+			dir.during = nil
+			k.stopNode(lost)
+			back.Go(func() { time.Sleep(2 * time.Second); k.startNode(lost) })
+		}
+		return nil
+	}
+	k.settle()
+	back.Wait()
+	k.awaitAgreement()
+
+	bus := k.bus()
+	for i, stream := range []string{events.LogStream, events.RawStream, events.ChangesStream, events.UsersStream} {
+		dir.set("p00001", "phone", fmt.Sprintf("+420 1%d", i))
+		dir.during = func(n int, _ string) error {
+			if n == 200 {
+				dir.during = nil
+				if _, err := bus.Conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		}
+		k.settle()
+	}
+
+	snapshot, err := k.client.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir.set("p00002", "phone", "+420 2")
+	k.settle()
+	log, err := bus.JetStream.Stream(t.Context(), events.LogStream)
+	if err == nil {
+		err = log.Purge(t.Context(), jetstream.WithPurgeSequence(snapshot.LogEnd+1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.reconciler(fresh)
+	k.standsBy()
+	want := k.users()
+	if calm := undisturbed(t, dir); !maps.Equal(want, calm) {
+		t.Errorf("%d users, %d in an undisturbed pipeline", len(want), len(calm))
+	}
+	for _, gone := range []string{a, b} {
+		k.kill(gone)
+	}
+	eventually(t, func() bool { return k.leader() == fresh })
+	if got := k.users(); !maps.Equal(got, want) {
+		t.Errorf("%d users after the snapshot and the log behind it, want %d", len(got), len(want))
+	}
+	dir.set("p00003", "phone", "+420 3")
+	k.settle()
+	k.standsBy()
+	_, head := k.end(fresh)
+	k.told(head)
+}
+
+// settle runs the source until a run is applied.
+func (k *crew) settle() {
+	k.t.Helper()
+	for range 5 {
+		run := k.sync(nil)
+		if run.State == store.Applied {
+			return
+		}
+		k.t.Logf("run %d is %s: %s", run.Number, run.State, run.Reason)
+	}
+	k.t.Fatal("no run was applied")
 }
