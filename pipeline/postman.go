@@ -205,7 +205,9 @@ func (p *postman) say(ctx context.Context, l *store.Letter, failed string) error
 	return nil
 }
 
-func mailedID(l *store.Letter, done bool) string { return fmt.Sprintf("mailed-%s-%d-%t", l.User, l.Issue, done) }
+func mailedID(l *store.Letter, done bool) string {
+	return fmt.Sprintf("mailed-%s-%d-%t", l.User, l.Issue, done)
+}
 
 // mailed forgets a letter, or notes why it will not be mailed. A later PIN's letter stays.
 func (r *reconciler) mailed(m logMessage) error {

@@ -25,10 +25,10 @@ type service struct {
 	reconciler *reconciler
 	snapshots  *snapshotter
 	// lease is nil where there is no other reconciler.
-	lease *lease
-	log        zerolog.Logger
-	lockout    lockout
-	key        *pinKey
+	lease   *lease
+	log     zerolog.Logger
+	lockout lockout
+	key     *pinKey
 }
 
 // apiPrefix stands before the name of every endpoint.
