@@ -189,7 +189,7 @@ func (n *Node) startStages(ctx context.Context) error {
 		}
 	}
 	if n.config.has(RoleNormalizer) {
-		stage := &normalizer{bus: n.bus, rules: n.rules, log: n.log}
+		stage := newNormalizer(n.bus, n.rules, &n.config, n.log)
 		n.group.Go(func() error { return n.insist(ctx, "normalize", stage.run) })
 	}
 	if n.config.has(RoleConnector) {
@@ -214,8 +214,8 @@ func (n *Node) startExporter(ctx context.Context) error {
 	}
 	if exporter.consumer != nil {
 		n.parting = append(n.parting, exporter.settle)
+		n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
 	}
-	n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
 	return nil
 }
 
@@ -223,11 +223,12 @@ func (n *Node) startExporter(ctx context.Context) error {
 func (n *Node) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	waits := n.parting
-	if l := n.leading.Load(); l != nil {
-		waits = append(waits, l.parting...)
+	if l := n.leading.Load(); l != nil { // first the results leave that the others wait for
+		for _, wait := range l.parting {
+			wait(ctx)
+		}
 	}
-	for _, wait := range waits {
+	for _, wait := range n.parting {
 		wait(ctx)
 	}
 }
