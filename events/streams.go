@@ -23,7 +23,7 @@ type StreamOptions struct {
 // that is right already is not touched: every update rewrites the stream's own files.
 func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 	for _, c := range streams(o) {
-		if err := patiently(ctx, func(ctx context.Context) error { return b.ensureStream(ctx, c) }); err != nil {
+		if err := Patiently(ctx, func(ctx context.Context) error { return b.ensureStream(ctx, c) }); err != nil {
 			return fmt.Errorf("stream %s: %w", c.Name, err)
 		}
 	}
@@ -35,7 +35,7 @@ func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 }
 
 func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (bucket jetstream.KeyValue, err error) {
-	err = patiently(ctx, func(ctx context.Context) (err error) {
+	err = Patiently(ctx, func(ctx context.Context) (err error) {
 		if bucket, err = b.JetStream.KeyValue(ctx, c.Bucket); err == nil {
 			return nil
 		}
@@ -48,8 +48,8 @@ func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (b
 	return bucket, nil
 }
 
-// patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost.
-func patiently(ctx context.Context, ask func(context.Context) error) error {
+// Patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost.
+func Patiently(ctx context.Context, ask func(context.Context) error) error {
 	for begun := time.Now(); ; {
 		one, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := ask(one)

@@ -151,7 +151,7 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 		return err
 	}
 	notifier := &notifier{bus: n.bus, server: n.config.Mail, notify: n.config.Notify, log: n.log}
-	if err := notifier.open(ctx); err != nil {
+	if err := events.Patiently(ctx, notifier.open); err != nil {
 		return errors.Join(err, stopService())
 	}
 	l.parting = append(l.parting, l.relay.settle)

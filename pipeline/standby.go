@@ -27,7 +27,8 @@ func (n *Node) openShared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := n.sharedID(ctx, own)
+	var id string
+	err = events.Patiently(ctx, func(ctx context.Context) (err error) { id, err = n.sharedID(ctx, own); return err })
 	if err != nil {
 		return err
 	}
