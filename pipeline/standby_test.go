@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -401,4 +402,79 @@ func (k *crew) settle() {
 		k.t.Logf("run %d is %s: %s", run.Number, run.State, run.Reason)
 	}
 	k.t.Fatal("no run was applied")
+}
+
+// The same at random for as long as ROLLCALL_SOAK says ("10m"): reconcilers killed, stopped and woken up, servers of the cluster lost, while
+// the directory changes from round to round.
+func TestTakeoverSoak(t *testing.T) {
+	text := os.Getenv("ROLLCALL_SOAK")
+	if text == "" {
+		t.Skip("ROLLCALL_SOAK says for how long")
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := directoryOfRound(0)
+	dirs := []string{t.TempDir(), t.TempDir()}
+	k := startCrew(t, dir, dirs...)
+	k.settle()
+	chance := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
+	round, faults := 0, [3]int{}
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		round++
+		next := directoryOfRound(round)
+		dir.mu.Lock()
+		dir.entries = next.entries
+		dir.mu.Unlock()
+		var over sync.WaitGroup
+		kind, victim, after := chance.IntN(3), dirs[chance.IntN(2)], time.Duration(chance.Int64N(int64(3*time.Second)))
+		over.Go(func() {
+			time.Sleep(after)
+			k.disturb(kind, victim, chance.IntN(3))
+		})
+		faults[kind]++
+		k.settle()
+		over.Wait()
+		k.awaitAgreement()
+	}
+	k.settle()
+	k.standsBy()
+	if got, want := k.users(), undisturbed(t, dir); !containsAll(got, want) {
+		t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))
+	}
+	one, head := k.end(dirs[0])
+	if other, _ := k.end(dirs[1]); one != other {
+		t.Errorf("the same log gave two stores: %x and %x", one, other)
+	}
+	k.told(head)
+	t.Logf("%d rounds, %d kills, %d reconcilers stopped and woken up, %d servers lost", round, faults[0], faults[1], faults[2])
+}
+
+// disturb kills a reconciler, stops it for a while, or takes a server of the cluster away for a while.
+func (k *crew) disturb(kind int, dir string, server int) {
+	switch kind {
+	case 0:
+		k.kill(dir)
+		time.Sleep(time.Second)
+		k.reconciler(dir)
+	case 1:
+		k.signal(dir, syscall.SIGSTOP)
+		time.Sleep(6 * time.Second)
+		k.signal(dir, syscall.SIGCONT)
+	case 2:
+		k.stopNode(server)
+		time.Sleep(2 * time.Second)
+		k.startNode(server)
+	}
+}
+
+// containsAll reports whether got has all of want; who came and went between stays as an inactive user.
+func containsAll(got, want map[string]string) bool {
+	for name, body := range want {
+		if got[name] != body {
+			return false
+		}
+	}
+	return true
 }
