@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv(reconcilerDir); dir != "" {
+		fmt.Fprintln(os.Stderr, reconcileUntilKilled(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

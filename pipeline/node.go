@@ -122,11 +122,14 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openKey(); err != nil {
 		return err
 	}
-	if err := n.key.announce(ctx, n.bus, n.db != nil, embedded); err != nil {
+	err = events.Patiently(ctx, func(ctx context.Context) error { return n.key.announce(ctx, n.bus, n.db != nil, embedded) })
+	if err != nil {
 		return err
 	}
-	n.rules, err = openRuleBook(ctx, n.bus, n.key)
-	return err
+	return events.Patiently(ctx, func(ctx context.Context) (err error) {
+		n.rules, err = openRuleBook(ctx, n.bus, n.key)
+		return err
+	})
 }
 
 func (n *Node) openStore(o store.Options) error {
@@ -209,7 +212,7 @@ func (n *Node) startStages(ctx context.Context) error {
 
 func (n *Node) startExporter(ctx context.Context) error {
 	exporter := &exporter{bus: n.bus, client: n.Client(), config: &n.config, log: n.log}
-	if err := exporter.open(ctx); err != nil {
+	if err := events.Patiently(ctx, exporter.open); err != nil {
 		return err
 	}
 	if exporter.consumer != nil {
