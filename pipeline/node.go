@@ -275,9 +275,7 @@ func Dial(ctx context.Context, c Config) (*Client, error) {
 		return nil, connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
 	}
 	client := &Client{bus: bus, owned: true}
-	asked, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if _, err := client.Status(asked); err != nil {
+	if err := client.greet(ctx); err != nil {
 		client.Close()
 		return nil, err
 	}
