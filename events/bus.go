@@ -56,13 +56,18 @@ func (b *Bus) Close() { b.Conn.Close() }
 // Publish writes one message and returns its sequence. A message with the same id (not empty) within two
 // minutes is written once.
 func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uint64, error) {
+	return b.PublishMessage(ctx, Message{Subject: subject, Data: data}, id)
+}
+
+// PublishMessage is [Bus.Publish] with headers.
+func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64, error) {
 	var opts []jetstream.PublishOpt
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	ack, err := b.JetStream.Publish(ctx, subject, data, opts...)
+	ack, err := b.JetStream.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}, opts...)
 	if err != nil {
-		return 0, fmt.Errorf("publish %s: %w", subject, err)
+		return 0, fmt.Errorf("publish %s: %w", m.Subject, err)
 	}
 	return ack.Sequence, nil
 }

@@ -18,6 +18,8 @@ type ExportOptions struct {
 	Query UserQuery
 	// Positional leaves the header out and writes the 15 columns of MyQ's file by position.
 	Positional bool
+	// own asks as the source's worker, who may ask for nothing else.
+	own bool
 }
 
 // Export writes users as a file that a CSV source reads back (V2, V3, V6): importing it into an empty store gives equal
@@ -34,7 +36,7 @@ func (c *Client) Export(ctx context.Context, w io.Writer, o ExportOptions) (user
 			return 0, err
 		}
 	}
-	err = c.exported(ctx, o.Query, func(u *exportedUser) error {
+	err = c.exported(ctx, o, func(u *exportedUser) error {
 		for i, column := range columns {
 			row[i] = column.cell(u)
 		}
@@ -78,9 +80,13 @@ type exportedUser struct {
 	key string
 }
 
-func (c *Client) exported(ctx context.Context, q UserQuery, fn func(*exportedUser) error) error {
+func (c *Client) exported(ctx context.Context, o ExportOptions, fn func(*exportedUser) error) error {
+	endpoint := "users.list"
+	if o.own {
+		endpoint = "store.users." + o.Query.Source
+	}
 	for after, more := "", true; more; {
-		page, err := call[userPage](ctx, c, "users.list", usersRequest{Query: q, After: after, Keys: true})
+		page, err := call[userPage](ctx, c, endpoint, usersRequest{Query: o.Query, After: after, Keys: true})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
+
 	"rollcall/events"
 	"rollcall/pipeline/policy"
 )
@@ -135,5 +137,5 @@ func appendLog(ctx context.Context, bus *events.Bus, subject, id string, body an
 	if err != nil {
 		return 0, fmt.Errorf("encode %s: %w", subject, err)
 	}
-	return bus.Publish(ctx, subject, id, data)
+	return bus.PublishMessage(ctx, events.Message{Subject: subject, Data: data, Header: nats.Header{events.SubjectHeader: {subject}}}, id)
 }

@@ -115,15 +115,41 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.connect(embedded); err != nil {
 		return err
 	}
-	err := n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
-	if err != nil {
+	if err := n.openStreams(ctx); err != nil {
 		return err
 	}
 	if err := n.key.announce(ctx, n.bus, n.db != nil); err != nil {
 		return err
 	}
+	var err error
 	n.rules, err = openRuleBook(ctx, n.bus, n.key)
 	return err
+}
+
+// openStreams makes the streams where the writer is; the other roles may only look at those that they use.
+func (n *Node) openStreams(ctx context.Context) error {
+	if n.config.has(RoleReconciler) {
+		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
+	}
+	ctx, cancel := context.WithTimeout(ctx, streamsWait)
+	defer cancel()
+	var names []string
+	for _, role := range n.config.Roles {
+		names = append(names, usedStreams[role]...)
+	}
+	if err := n.bus.AwaitStreams(ctx, names); err != nil {
+		return connectors.Hint(err, "start a reconciler, which makes the streams, and see whether nats.user may use them (deployments/nats)")
+	}
+	return nil
+}
+
+// streamsWait is how long a worker waits for the reconciler to make the streams.
+const streamsWait = 30 * time.Second
+
+// usedStreams are the streams that a worker's role works with.
+var usedStreams = map[string][]string{
+	RoleConnector:  {events.JobsStream, events.RawStream, events.ChangesStream, events.LogStream},
+	RoleNormalizer: {events.RawStream, events.ChangesStream},
 }
 
 func (n *Node) openKey() (err error) {
@@ -141,7 +167,11 @@ func lockedHint(err error, dir string) error {
 }
 
 func (n *Node) connect(embedded bool) (err error) {
-	url, options := n.config.NATS.URL, natsOptions(n.config.NATS)
+	url := n.config.NATS.URL
+	options, err := n.config.NATS.Options()
+	if err != nil {
+		return err
+	}
 	if embedded {
 		n.broker, err = broker.Start(broker.Options{Dir: filepath.Join(n.config.DataDir, brokerDir), Listen: n.config.NATS.Listen, Log: n.log})
 		if err != nil {
@@ -152,17 +182,10 @@ func (n *Node) connect(embedded bool) (err error) {
 	}
 	refused := func(err error) { n.log.Error().Err(err).Msg("NATS refuses") }
 	if n.bus, err = events.Connect(url, refused, options...); err != nil {
-		return connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+		return connectors.Hint(err, connectHint)
 	}
 	n.closers = append(n.closers, func() error { n.bus.Close(); return nil })
 	return nil
-}
-
-func natsOptions(c NATS) []nats.Option {
-	if c.CredentialsFile == "" {
-		return nil
-	}
-	return []nats.Option{nats.UserCredentials(c.CredentialsFile)}
 }
 
 // startStages starts the stages in the reverse order of a record's way, so that each finds the next one ready.
@@ -178,7 +201,7 @@ func (n *Node) startStages(ctx context.Context) error {
 	}
 	if n.config.has(RoleConnector) {
 		if n.broker != nil { // jobs of a process that died wait for nobody: there can be no other worker here
-			if err := n.bus.JetStream.DeleteConsumer(ctx, events.JobsStream, jobsConsumer); err != nil && !isMissing(err) {
+			if err := n.bus.DropConsumers(ctx, events.JobsStream); err != nil {
 				return err
 			}
 		}
@@ -250,7 +273,11 @@ type address struct {
 // Dial connects to the pipeline that works on this configuration: the external NATS, or the process that serves
 // this data directory. It fails with [ErrNoServer] when there is none.
 func Dial(ctx context.Context, c Config) (*Client, error) {
-	url, options := c.NATS.URL, natsOptions(c.NATS)
+	url := c.NATS.URL
+	options, err := c.NATS.Options()
+	if err != nil {
+		return nil, err
+	}
 	if url == "" {
 		a, err := readAddress(filepath.Join(c.DataDir, addressFile))
 		if err != nil {
@@ -263,7 +290,7 @@ func Dial(ctx context.Context, c Config) (*Client, error) {
 		if c.NATS.URL == "" {
 			return nil, fmt.Errorf("%w at %s", ErrNoServer, url) // it died and left its address behind
 		}
-		return nil, connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+		return nil, connectors.Hint(err, connectHint)
 	}
 	client := &Client{bus: bus, owned: true}
 	asked, cancel := context.WithTimeout(ctx, 3*time.Second)

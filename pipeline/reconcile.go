@@ -64,7 +64,11 @@ func (r *reconciler) take(ctx context.Context, msg jetstream.Msg) error {
 	m := logMessage{sequence: meta.Sequence.Stream, time: meta.Timestamp.UTC(), data: msg.Data(), source: source,
 		position: store.Position{Sequence: meta.Sequence.Stream, Created: r.created, Fingerprint: store.DigestOf(msg.Subject(), msg.Data())}}
 	defer r.waiters.done(m.sequence)
-	err = r.handle(ctx, what, m)
+	if events.Genuine(msg.Subject(), msg.Headers()) {
+		err = r.handle(ctx, what, m)
+	} else {
+		err = &badMessage{errors.New("it was not published under this subject")}
+	}
 	var bad *badMessage
 	if errors.As(err, &bad) {
 		r.log.Error().Err(err).Uint64("sequence", m.sequence).Str("subject", msg.Subject()).Msg("message of the log is skipped")

@@ -37,10 +37,6 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		return nil, err
 	}
 	endpoints := map[string]micro.HandlerFunc{
-		"store.source":    answer(ctx, s.source),
-		"store.baseline":  s.baseline,
-		"store.entries":   answer(ctx, s.entries),
-		"store.attempts":  answer(ctx, s.attempts),
 		"sources.sync":    answer(ctx, s.sync),
 		"sources.cancel":  answer(ctx, s.cancel),
 		"plans.read":      answer(ctx, s.plan),
@@ -62,8 +58,11 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
 	}
+	for name, handler := range s.workerEndpoints(ctx) {
+		endpoints[name] = handler
+	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/connectors"
 	"rollcall/events"
@@ -31,7 +32,8 @@ type worker struct {
 // maxAttempts is how often a job is begun before it is given up.
 const maxAttempts = 3
 
-const jobsConsumer = "connectors"
+// jobsConsumer is the consumer that all workers share who serve a source. Each source has one, so that a worker can be kept to its own.
+func jobsConsumer(source string) string { return "connector-" + source }
 
 func newWorker(bus *events.Bus, client *Client, config *Config, rules *ruleBook, log zerolog.Logger) *worker {
 	host, err := os.Hostname()
@@ -41,10 +43,20 @@ func newWorker(bus *events.Bus, client *Client, config *Config, rules *ruleBook,
 	return &worker{bus: bus, client: client, config: config, rules: rules, name: fmt.Sprintf("%s/%d", host, os.Getpid()), log: log}
 }
 
-// run takes jobs until ctx is done, each in a goroutine of its own: one slow source does not hold the others.
+// run takes the jobs of the sources that this process serves until ctx is done.
 func (w *worker) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, source := range w.config.served() {
+		group.Go(func() error { return w.serve(ctx, source.Name) })
+	}
+	return group.Wait()
+}
+
+// serve takes a source's jobs, each in a goroutine of its own: a run that waits to be decided does not hold the next one.
+func (w *worker) serve(ctx context.Context, source string) error {
 	consumer, err := w.bus.JetStream.CreateOrUpdateConsumer(ctx, events.JobsStream, jetstream.ConsumerConfig{
-		Durable: jobsConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
+		Durable: jobsConsumer(source), FilterSubject: events.JobSubject(source),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
 	})
 	if ctx.Err() != nil {
 		return nil
@@ -183,7 +195,7 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 
 // export writes the source's users to its file. The run stands whatever becomes of that.
 func (w *worker) export(ctx context.Context, in *ingest) {
-	users, err := w.client.ExportFile(ctx, in.source.Export, ExportOptions{Query: UserQuery{Source: in.source.Name}})
+	users, err := w.client.ExportFile(ctx, in.source.Export, ExportOptions{Query: UserQuery{Source: in.source.Name}, own: true})
 	if err != nil {
 		in.log.Error().Err(err).Str("path", in.source.Export).Msg("the export failed; the run was applied")
 		return
