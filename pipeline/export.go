@@ -18,14 +18,17 @@ type ExportOptions struct {
 	Query UserQuery
 	// Positional leaves the header out and writes the 15 columns of MyQ's file by position.
 	Positional bool
-	// own asks as the source's worker, who may ask for nothing else.
+	// HashedPINs writes PINs that do not expire as what only the same key reads back.
+	HashedPINs bool
+	// own asks as the source's worker, who may ask about nothing else.
 	own bool
 }
 
 // Export writes users as a file that a CSV source reads back (V2, V3, V6): importing it into an empty store gives equal
-// users. It returns how many users it wrote. PINs are left out; their column is empty where columns have their position.
+// users. It returns how many users it wrote. PINs are left out unless they are asked for; their column is empty where columns have
+// their position.
 func (c *Client) Export(ctx context.Context, w io.Writer, o ExportOptions) (users int, err error) {
-	columns := exportColumns(o.Positional)
+	columns := exportColumns(o)
 	out := csv.NewWriter(w)
 	row := make([]string, len(columns))
 	if !o.Positional {
@@ -77,7 +80,8 @@ func (c *Client) ExportFile(ctx context.Context, path string, o ExportOptions) (
 // exportedUser is a user with the key of the entry that he comes from, as a CSV file writes it.
 type exportedUser struct {
 	store.User
-	key string
+	key  string
+	pins []string
 }
 
 func (c *Client) exported(ctx context.Context, o ExportOptions, fn func(*exportedUser) error) error {
@@ -86,7 +90,7 @@ func (c *Client) exported(ctx context.Context, o ExportOptions, fn func(*exporte
 		endpoint = "store.users." + o.Query.Source
 	}
 	for after, more := "", true; more; {
-		page, err := call[userPage](ctx, c, endpoint, usersRequest{Query: o.Query, After: after, Keys: true})
+		page, err := call[userPage](ctx, c, endpoint, ownUsersRequest{o.Query.Source, usersRequest{Query: o.Query, After: after, Keys: true, PINs: o.HashedPINs}})
 		if err != nil {
 			return err
 		}
@@ -99,6 +103,9 @@ func (c *Client) exported(ctx context.Context, o ExportOptions, fn func(*exporte
 				continue // nobody, whom an import would make somebody (U22)
 			}
 			u.key = externalID(page.Keys[i])
+			if o.HashedPINs {
+				u.pins = page.PINs[i]
+			}
 			if err := fn(&u); err != nil {
 				return err
 			}
@@ -138,7 +145,7 @@ type exportColumn struct {
 
 // exportColumns returns the columns of an export, in MyQ's order. A file with a header has no column for what is never
 // written.
-func exportColumns(positional bool) []exportColumn {
+func exportColumns(o ExportOptions) []exportColumn {
 	text := func(name string, p store.Property) exportColumn {
 		return exportColumn{name, func(u *exportedUser) string { return u.Text[p] }}
 	}
@@ -155,17 +162,18 @@ func exportColumns(positional bool) []exportColumn {
 			return joinEscaped([]string{u.Text[store.UserName]}, u.List[store.Aliases.List()])
 		}},
 		text("EMAIL", store.Email), list("CARDS", store.Cards), paths("GROUPS", store.Groups), text("CODE", store.PersonalNumber),
-		text("SCANSTORAGE", store.UserStorage), never("PIN"), paths("MANAGED_GROUPS", store.ManagedGroups),
+		text("SCANSTORAGE", store.UserStorage),
+		{"PIN", func(u *exportedUser) string { return strings.Join(u.pins, ",") }}, paths("MANAGED_GROUPS", store.ManagedGroups),
 		text("AUTHSERVER", store.AuthenticationServer), text("PHONE", store.Phone), text("LANG", store.DefaultLanguage), never("PWD"),
 		{"EXTID", func(u *exportedUser) string { return u.key }},
 		paths("DELEGATES", store.Delegates),
 	}
-	if positional {
+	if o.Positional {
 		return documented
 	}
 	kept := documented[:0]
 	for _, column := range documented {
-		if column.name != "PIN" && column.name != "PWD" {
+		if column.name != "PWD" && (column.name != "PIN" || o.HashedPINs) {
 			kept = append(kept, column)
 		}
 	}

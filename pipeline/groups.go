@@ -112,7 +112,7 @@ func (s *service) usersOfGroup(tx *store.Tx, q usersRequest, page *userPage) err
 		}
 		page.After = id
 		if q.Query.matches(u) {
-			if err := page.add(tx, q, u); err != nil {
+			if err := s.add(tx, q, u, page); err != nil {
 				return err
 			}
 		}

@@ -208,6 +208,23 @@ func (n *Node) startStages(ctx context.Context) error {
 		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
 		n.group.Go(func() error { return stage.run(ctx) })
 	}
+	if n.config.has(RoleConnector) || n.broker != nil { // where the files are that sources are read from
+		return n.startExporter(ctx)
+	}
+	return nil
+}
+
+func (n *Node) startExporter(ctx context.Context) error {
+	for _, source := range n.config.served() {
+		exporter := &exporter{bus: n.bus, client: n.Client(), source: source, log: n.log}
+		if err := exporter.open(ctx, n.broker != nil); err != nil {
+			return err
+		}
+		if exporter.consumer != nil {
+			n.parting = append(n.parting, exporter.settle)
+		}
+		n.group.Go(func() error { return exporter.run(ctx) })
+	}
 	return nil
 }
 
@@ -215,7 +232,7 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	relay := newRelay(n.bus, n.db, n.log)
 	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
 	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
-	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, log: n.log}
+	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, key: n.key, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
@@ -224,7 +241,10 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	if err := notifier.open(ctx); err != nil {
 		return errors.Join(err, stopService())
 	}
-	n.parting = append(n.parting, relay.settle, notifier.settle, postman.settle)
+	n.parting = append(n.parting, relay.settle)
+	if n.config.Mail.Host != "" {
+		n.parting = append(n.parting, notifier.settle, postman.settle)
+	}
 	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
 	n.group.Go(func() error { return reconciler.run(ctx) })
 	if err := service.renameSources(ctx); err != nil {
@@ -238,11 +258,8 @@ func (n *Node) startReconciler(ctx context.Context) error {
 	return nil
 }
 
-// part lets mail leave that is on its way: a process that runs a source and exits has no later.
+// part lets mail leave that is on its way, and exports end: a process that runs a source and exits has no later.
 func (n *Node) part() {
-	if n.config.Mail.Host == "" {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, wait := range n.parting {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +29,7 @@ func TestLeastPrivilege(t *testing.T) {
 	people.person("zoe")
 	denied := &denials{}
 	config := pipeline.Config{DataDir: t.TempDir(), EventsKeep: time.Hour, JobLease: 2 * time.Second, PINKeyFile: "", Sources: []pipeline.Source{
-		{Name: "corp", Enabled: true, Reader: corp, Mapping: rosterMapping(), Options: rosterOptions("corp")},
+		{Name: "corp", Enabled: true, Reader: corp, Export: filepath.Join(t.TempDir(), "corp.csv"), Mapping: rosterMapping(), Options: rosterOptions("corp")},
 		{Name: "people", Enabled: true, Reader: people, Mapping: rosterMapping(), Options: rosterOptions("people")},
 	}}
 	start := func(user, role string, serves ...string) *pipeline.Node {
@@ -68,6 +70,10 @@ func TestLeastPrivilege(t *testing.T) {
 	if _, err := operator.SetUser(t.Context(), pipeline.Edit{ID: "1", User: "zoe", Set: map[string]string{"custom_1": "x"}}); err != nil {
 		t.Error(err)
 	}
+	eventually(t, func() bool {
+		exported, err := os.ReadFile(config.Sources[0].Export)
+		return err == nil && bytes.Contains(exported, []byte("carol"))
+	})
 	seen := 0
 	if err := operator.Events(t.Context(), pipeline.EventOptions{}, func(events.UserChanged) error { seen++; return nil }); err != nil || seen != 54 {
 		t.Errorf("the operator sees %d events: %v; want 54", seen, err)
@@ -82,11 +88,21 @@ func TestLeastPrivilege(t *testing.T) {
 	before := g.sequences(t)
 	t.Run("refused", func(t *testing.T) { testRefused(t, g) })
 	t.Run("roundabout", func(t *testing.T) { testRoundabout(t, g, operator) })
-	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream] {
-		t.Errorf("events were written: %v, then %v", before, after)
-	}
 	denied.forget()
-	wantApplied(t, operator, "people", "read 1, unchanged 1")
+	people.person("yan")
+	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
+	var revisions []uint64
+	for len(revisions) == 0 {
+		if err := operator.Events(t.Context(), pipeline.EventOptions{After: 54}, func(e events.UserChanged) error { revisions = append(revisions, e.Revision); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(revisions) != 1 || revisions[0] != 55 {
+		t.Errorf("after revision 54 come %v, want 55", revisions)
+	}
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+2 {
+		t.Errorf("events: %v, then %v; the copy that is tried here and one event are expected", before, after)
+	}
 }
 
 // testRefused tries what each user must not be able to do.
@@ -176,12 +192,16 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.ffff", Data: forged, Header: nats.Header{"Rollcall-Subject": {"rollcall.log.people.started"}}})
+	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.ffff", Data: forged, Header: nats.Header{
+		"Rollcall-Subject": {"rollcall.log.people.started"}, "ce-type": {"rollcall.users.updated"}, "ce-subject": {"x"}, "ce-sequence": {"00000000000000000099"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	question, err := json.Marshal(map[string]uint64{"seq": ack.Sequence})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.PublishRequest("$JS.API.DIRECT.GET.ROLLCALL_RAW", "rollcall.users.updated.x", question); err != nil {
 		t.Fatal(err)
 	}
 	for subject, data := range map[string][]byte{

@@ -69,6 +69,33 @@ func (k *pinKey) Hash(pin string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// carriedPIN is what a PIN begins with in an export that was asked for hashed PINs (V6). Behind it stands the hash, sealed, so that
+// no other key takes it for one of its own.
+const carriedPIN = "rollcall-pin-1:"
+
+// exportUse keeps what is sealed for an export from being taken for a sealed attribute.
+const exportUse = "export"
+
+var errCarried = errors.New("the PIN was exported under another key")
+
+// carry returns what an export says of a PIN's hash.
+func (k *pinKey) carry(hash string) (string, error) {
+	data, err := k.seal.EncryptDeterministically([]byte(hash), []byte(exportUse))
+	return carriedPIN + base64.RawURLEncoding.EncodeToString(data), err
+}
+
+// carried returns the hash that an export says, behind [carriedPIN].
+func (k *pinKey) carried(text string) (string, error) {
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		data, err = k.seal.DecryptDeterministically(data, []byte(exportUse))
+	}
+	if err != nil {
+		return "", errCarried
+	}
+	return string(data), nil
+}
+
 // issue draws a PIN that nobody has, and returns its hash.
 func (k *pinKey) issue(userID string, number uint64, length int, taken func(hash string) (bool, error)) (hash string, err error) {
 	_, err = policy.DrawPIN(k.draw, userID, number, length, func(pin string) (bool, error) {

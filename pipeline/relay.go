@@ -22,7 +22,13 @@ type relay struct {
 	log  zerolog.Logger
 	wake chan struct{}
 	last uint64 // the stream's last sequence
+	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
+	published uint64
 }
+
+// relayLead is how many revisions are published before their leaving is committed. That commit waits for the transaction of a run that
+// is being applied: after every batch, it would hold the events back behind the run and the store would swell.
+const relayLead = 16 * events.MaxBatch
 
 func newRelay(bus *events.Bus, db *store.DB, log zerolog.Logger) *relay {
 	return &relay{bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
@@ -99,21 +105,36 @@ func (r *relay) anchor(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	r.published = position.Revision
 	if info.State.Msgs == 0 {
 		return r.forgetStream(position, info)
 	}
-	msg, err := stream.GetMsg(ctx, r.last)
+	published, err := lastPublished(ctx, stream, info.State)
 	if err != nil {
 		return fmt.Errorf("last event: %w", err)
 	}
-	published := events.RevisionOf(msg.Header)
 	if published > head {
 		return fmt.Errorf("events are ahead of the store: revision %d was published, the store ends at %d; was an older store put back?", published, head)
 	}
 	if published <= position.Revision {
 		return nil
 	}
+	r.published = published
 	return r.advance(published, r.last, info.Created)
+}
+
+// lastPublished returns the revision of the stream's last event, past what was copied into the stream behind it.
+func lastPublished(ctx context.Context, stream jetstream.Stream, state jetstream.StreamState) (uint64, error) {
+	for sequence := state.LastSeq; sequence >= state.FirstSeq; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !isMissing(err) {
+			return 0, err
+		}
+		if err == nil && events.GenuineEvent(msg.Subject, msg.Header) {
+			return events.RevisionOf(msg.Header), nil
+		}
+	}
+	return 0, nil
 }
 
 // forgetStream notes that USERS is empty: new, or all its events aged away.
@@ -124,34 +145,50 @@ func (r *relay) forgetStream(position store.RelayPosition, info *jetstream.Strea
 	return nil
 }
 
-// relayRevisions publishes the revisions after the last published one, in atomic batches.
+// relayRevisions publishes the revisions after the last published one, in atomic batches, and then drops them from the store.
 func (r *relay) relayRevisions(ctx context.Context) error {
-	for {
+	for dropped := r.published; ; {
 		var revisions []store.Revision
 		err := r.db.View(func(tx *store.Tx) (err error) {
-			revisions, err = tx.Revisions(tx.RelayPosition().Revision, events.MaxBatch)
+			revisions, err = tx.Revisions(r.published, events.MaxBatch)
 			return err
 		})
-		if err != nil || len(revisions) == 0 {
-			return err
-		}
-		batch := make([]events.Message, len(revisions))
-		for i, revision := range revisions {
-			revision.Body = withChain(revision)
-			batch[i] = events.RevisionMessage(r.db.ID(), revision)
-		}
-		last, err := r.bus.PublishBatch(ctx, batch, &r.last)
-		if errors.Is(err, events.ErrMoved) {
-			return errors.Join(err, r.anchor(ctx)) // our own batch whose answer was lost, or another leader's
-		}
 		if err != nil {
 			return err
 		}
-		r.last = last
-		if err := r.advance(revisions[len(revisions)-1].Number, last, time.Time{}); err != nil {
-			return err
+		if len(revisions) > 0 {
+			if err := r.publish(ctx, revisions); err != nil {
+				return err
+			}
+		}
+		if r.published > dropped && (len(revisions) == 0 || r.published-dropped >= relayLead) {
+			if err := r.advance(r.published, r.last, time.Time{}); err != nil {
+				return err
+			}
+			dropped = r.published
+		}
+		if len(revisions) == 0 {
+			return nil
 		}
 	}
+}
+
+// publish publishes revisions as one batch.
+func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
+	batch := make([]events.Message, len(revisions))
+	for i, revision := range revisions {
+		revision.Body = withChain(revision)
+		batch[i] = events.RevisionMessage(r.db.ID(), revision)
+	}
+	last, err := r.bus.PublishBatch(ctx, batch, &r.last)
+	if errors.Is(err, events.ErrMoved) {
+		return errors.Join(err, r.anchor(ctx)) // our own batch whose answer was lost, or another leader's
+	}
+	if err != nil {
+		return err
+	}
+	r.last, r.published = last, revisions[len(revisions)-1].Number
+	return nil
 }
 
 // advance moves the relay's position and drops what was published from the store.
@@ -165,7 +202,7 @@ func (r *relay) advance(revision, sequence uint64, created time.Time) error {
 		if err := tx.SetRelayPosition(position); err != nil {
 			return err
 		}
-		return tx.DropRevisions(revision, 2*events.MaxBatch)
+		return tx.DropRevisions(revision, 2*relayLead)
 	})
 }
 

@@ -112,17 +112,29 @@ func (s *sealer) hashPINs(c *mapping.Change, minimum int) {
 	}
 	hashes := make([]string, 0, len(*list))
 	for _, pin := range *list {
-		if err := policy.CheckPIN(pin, minimum); err != nil {
+		hash, err := s.hashPIN(pin, minimum)
+		if err != nil {
 			if len(c.Warnings) < maxPINWarnings {
 				c.Warnings = append(c.Warnings, mapping.Warning{Property: store.PINs.String(), Value: mapping.MaskSecret(pin), Reason: err.Error() + "; left out"})
 			}
 			continue
 		}
-		hashes = append(hashes, s.key.Hash(pin))
+		hashes = append(hashes, hash)
 	}
 	slices.Sort(hashes)
 	*list = slices.Compact(hashes)
 	if len(*list) == 0 {
 		*list = nil
 	}
+}
+
+// hashPIN returns the hash of a PIN that keeps the rules, or the one that an export carries.
+func (s *sealer) hashPIN(pin string, minimum int) (string, error) {
+	if text, isCarried := strings.CutPrefix(pin, carriedPIN); isCarried {
+		return s.key.carried(text)
+	}
+	if err := policy.CheckPIN(pin, minimum); err != nil {
+		return "", err
+	}
+	return s.key.Hash(pin), nil
 }

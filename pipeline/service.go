@@ -25,6 +25,7 @@ type service struct {
 	reconciler *reconciler
 	log        zerolog.Logger
 	lockout    lockout
+	key        *pinKey
 }
 
 // apiPrefix stands before the name of every endpoint.
@@ -142,6 +143,8 @@ type (
 		Query UserQuery
 		After string
 		Keys  bool
+		// PINs asks for what an export says of the PINs.
+		PINs bool
 	}
 	userRequest struct{ Name string }
 )
@@ -384,7 +387,7 @@ func (s *service) users(_ context.Context, q usersRequest) (page userPage, err e
 			}
 			page.After = u.ID
 			if q.Query.matches(u) {
-				return page.add(tx, q, u)
+				return s.add(tx, q, u, &page)
 			}
 			return nil
 		})
@@ -395,20 +398,47 @@ func (s *service) users(_ context.Context, q usersRequest) (page userPage, err e
 type userPage struct {
 	Users []json.RawMessage
 	// Keys are those of the owners' entries, where they were asked for.
-	Keys    []string
+	Keys []string
+	// PINs are those of each user as an export writes them, where they were asked for.
+	PINs    [][]string
 	After   string
 	More    bool
 	scanned int
 }
 
-func (p *userPage) add(tx *store.Tx, q usersRequest, u *store.User) error {
-	p.Users = append(p.Users, u.AppendJSON(nil, store.CardsFull))
+func (s *service) add(tx *store.Tx, q usersRequest, u *store.User, page *userPage) error {
+	page.Users = append(page.Users, u.AppendJSON(nil, store.CardsFull))
+	if q.PINs {
+		pins, err := s.carryPINs(u)
+		if err != nil {
+			return err
+		}
+		page.PINs = append(page.PINs, pins)
+	}
 	if !q.Keys {
 		return nil
 	}
 	key, err := keyOf(tx, u)
-	p.Keys = append(p.Keys, key)
+	page.Keys = append(page.Keys, key)
 	return err
+}
+
+// carryPINs returns a user's PINs for an export. A temporary one stays behind: it would come back without its end.
+func (s *service) carryPINs(u *store.User) (pins []string, err error) {
+	for _, v := range u.List[store.PINs.List()] {
+		if !v.Expires.IsZero() {
+			continue
+		}
+		if s.key == nil {
+			return nil, errNoPINKey
+		}
+		text, err := s.key.carry(v.V)
+		if err != nil {
+			return nil, err
+		}
+		pins = append(pins, text)
+	}
+	return pins, nil
 }
 
 func (s *service) user(_ context.Context, q userRequest) (body json.RawMessage, err error) {

@@ -15,7 +15,6 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/events"
-	"rollcall/store"
 )
 
 // worker takes jobs and reads sources: the first stage of a record's way. Any number of workers share the jobs; a
@@ -186,21 +185,8 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 	if _, err := appendLog(ctx, w.bus, events.LogSubject(job.Source, logFinished), fmt.Sprintf("finished-%d", run), done); err != nil {
 		return false, err
 	}
-	ended, err := result.wait(ctx)
-	if err == nil && ended.State == store.Applied && in.source.Export != "" {
-		w.export(ctx, in)
-	}
+	_, err = result.wait(ctx)
 	return false, err
-}
-
-// export writes the source's users to its file. The run stands whatever becomes of that.
-func (w *worker) export(ctx context.Context, in *ingest) {
-	users, err := w.client.ExportFile(ctx, in.source.Export, ExportOptions{Query: UserQuery{Source: in.source.Name}, own: true})
-	if err != nil {
-		in.log.Error().Err(err).Str("path", in.source.Export).Msg("the export failed; the run was applied")
-		return
-	}
-	in.log.Info().Int("users", users).Str("path", in.source.Export).Msg("exported")
 }
 
 // begin publishes the source's rules and opens the run. The sequence of "started" is the run's number, so that no two

@@ -12,13 +12,14 @@ import (
 )
 
 func (a *app) serve() *cobra.Command {
-	var only []string
+	var only, serves []string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the pipeline until it is stopped",
 		Long:  "Run the pipeline: sources on their schedules, and everything that other commands and programs ask for.",
 		Example: `  rollcall serve
-  rollcall serve --roles connector,normalizer      on one of several machines with an external NATS`,
+  rollcall serve --roles connector,normalizer      on one of several machines with an external NATS
+  rollcall serve --roles connector --sources corp  where only that directory can be reached`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range only {
@@ -30,7 +31,12 @@ func (a *app) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.Pipeline.Roles = only
+			for _, name := range serves {
+				if _, err := source(c, name); err != nil {
+					return err
+				}
+			}
+			c.Pipeline.Roles, c.Pipeline.Serves = only, serves
 			log := a.log(c.Log)
 			for _, note := range c.Notes {
 				log.Warn().Msg(note)
@@ -49,6 +55,7 @@ func (a *app) serve() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))
+	cmd.Flags().StringSliceVar(&serves, "sources", nil, "read only these sources in the role connector (default: all)")
 	return cmd
 }
 

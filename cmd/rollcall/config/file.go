@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,12 @@ type Log struct {
 
 type natsSection struct {
 	URL             string `yaml:"url"`
+	User            string `yaml:"user"`
+	PasswordFile    string `yaml:"password_file"`
 	CredentialsFile string `yaml:"credentials_file"`
+	CAFile          string `yaml:"ca_file"`
+	CertFile        string `yaml:"cert_file"`
+	KeyFile         string `yaml:"key_file"`
 	Listen          string `yaml:"listen"`
 	Replicas        int    `yaml:"replicas"`
 }
@@ -90,11 +96,34 @@ func (f *file) check(d *decoder) {
 		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
 	}
 	f.checkServers(d)
+	f.NATS.checkUser(d)
 	f.checkMail(d)
 	for i, name := range f.Precedence {
 		if f.Sources.named(name) == nil {
 			d.at(index("precedence", i), "precedence: there is no source "+quote(name), f.Sources.names())
 		}
+	}
+}
+
+// natsName is a user's name that may stand in a subject: answers come below it.
+var natsName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// checkUser notes what would keep the client from signing in.
+func (n *natsSection) checkUser(d *decoder) {
+	if n.User != "" && !natsName.MatchString(n.User) {
+		d.at("nats.user", "nats.user: "+quote(n.User)+" has more than letters, digits, - and _", "connector-corp")
+	}
+	if n.User != "" && n.PasswordFile == "" {
+		d.at("nats.user", "nats.user signs in with the password in nats.password_file, which is not given", "password_file: /run/secrets/nats")
+	}
+	if n.User != "" && n.CredentialsFile != "" {
+		d.at("nats.credentials_file", "nats.credentials_file and nats.user are two ways to sign in", "one of the two")
+	}
+	if (n.CertFile == "") != (n.KeyFile == "") {
+		d.at("nats.cert_file", "nats.cert_file and nats.key_file go together", "both, or none")
+	}
+	if n.URL == "" && (n.User != "" || n.CredentialsFile != "" || n.CAFile != "" || n.CertFile != "") {
+		d.at("nats.url", "nats.url is empty, and the embedded server needs no user and no certificates", "url: tls://nats-1:4222")
 	}
 }
 

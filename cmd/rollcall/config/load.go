@@ -80,7 +80,7 @@ func (d *decoder) all(top ast.Node, f *file) {
 func (f *file) compose(path string) *Config {
 	c := &Config{Path: path, Log: f.Log, Notes: f.notes(), Pipeline: pipeline.Config{
 		DataDir:    f.DataDir,
-		NATS:       pipeline.NATS{URL: f.NATS.URL, CredentialsFile: f.NATS.CredentialsFile, Listen: f.NATS.Listen, Replicas: f.NATS.Replicas},
+		NATS:       f.NATS.compose(),
 		EventsKeep: f.Events.Keep,
 		Mail:       f.Mail.server(),
 		Notify:     pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
@@ -92,6 +92,11 @@ func (f *file) compose(path string) *Config {
 		c.Pipeline.Sources = append(c.Pipeline.Sources, s.compose(f))
 	}
 	return c
+}
+
+func (n natsSection) compose() pipeline.NATS {
+	return pipeline.NATS{URL: n.URL, User: n.User, PasswordFile: n.PasswordFile, CredentialsFile: n.CredentialsFile,
+		CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Listen: n.Listen, Replicas: n.Replicas}
 }
 
 // decodeInto decodes n into what v points to.
