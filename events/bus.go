@@ -65,7 +65,9 @@ func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64,
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	ack, err := b.JetStream.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}, opts...)
+	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+	Trace(ctx, msg.Header)
+	ack, err := b.JetStream.PublishMsg(ctx, msg, opts...)
 	if err != nil {
 		return 0, fmt.Errorf("publish %s: %w", m.Subject, err)
 	}
@@ -79,6 +81,7 @@ func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint6
 	batch := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
 		batch[i] = &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+		Trace(ctx, batch[i].Header)
 	}
 	if after != nil {
 		batch[0].Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(*after, 10))

@@ -261,7 +261,9 @@ func (c *Client) ask(ctx context.Context, endpoint string, request any) ([]byte,
 		ctx, cancel = context.WithTimeout(ctx, 10*time.Minute) // an approval answers when its run was applied
 		defer cancel()
 	}
-	msg, err := c.bus.Conn.RequestWithContext(ctx, apiPrefix+endpoint, data)
+	question := &nats.Msg{Subject: apiPrefix + endpoint, Header: nats.Header{}, Data: data}
+	events.Trace(ctx, question.Header)
+	msg, err := c.bus.Conn.RequestMsgWithContext(ctx, question)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, connectors.Hint(fmt.Errorf("%s: %w", endpoint, ErrNoServer), "start one: rollcall serve")
 	}

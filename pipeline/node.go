@@ -229,9 +229,10 @@ func (n *Node) startExporter(ctx context.Context) error {
 }
 
 func (n *Node) startReconciler(ctx context.Context) error {
-	relay := newRelay(n.bus, n.db, n.log)
+	relay, traces := newRelay(n.bus, n.db, n.log), &traceBook{}
+	relay.traces = traces
 	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
-	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
+	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, traces: traces, committed: func() { relay.poke(); postman.poke() }}
 	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, key: n.key, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {

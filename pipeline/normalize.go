@@ -138,7 +138,7 @@ func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg, out *outb
 	if err != nil {
 		return err
 	}
-	return out.add(events.ChangesSubject(raw.Source, raw.Run), raw.Number, data)
+	return out.add(events.ChangesSubject(raw.Source, raw.Run), raw.Number, data, msg.Headers())
 }
 
 // change maps a raw record under the rules that it was read with.
@@ -182,10 +182,11 @@ type outbox struct {
 	waiting []jetstream.PubAckFuture
 }
 
-func (o *outbox) add(subject string, number uint64, change []byte) error {
+// add adds the change of a record, whose header says in which trace its run is.
+func (o *outbox) add(subject string, number uint64, change []byte, record nats.Header) error {
 	b := o.batches[subject]
 	if b == nil {
-		b = &changeBatch{}
+		b = &changeBatch{trace: record}
 		o.batches[subject] = b
 	}
 	b.add(number, change)
@@ -199,6 +200,7 @@ func (o *outbox) send(subject string) error {
 	b := o.batches[subject]
 	delete(o.batches, subject)
 	msg := &nats.Msg{Subject: subject, Data: b.data, Header: nats.Header{numbersHeader: {formatNumbers(b.numbers)}, events.SubjectHeader: {subject}}}
+	events.Trace(events.TraceOf(context.Background(), b.trace), msg.Header)
 	future, err := o.bus.JetStream.PublishMsgAsync(msg, jetstream.WithStallWait(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", subject, err)

@@ -26,6 +26,7 @@ type reconciler struct {
 	// committed is told after every commit that may have left something to relay.
 	committed func()
 	waiters   waiters
+	traces    *traceBook
 }
 
 // run resumes what a crash interrupted and then follows LOG.
@@ -64,6 +65,10 @@ func (r *reconciler) take(ctx context.Context, msg jetstream.Msg) error {
 	m := logMessage{sequence: meta.Sequence.Stream, time: meta.Timestamp.UTC(), data: msg.Data(), source: source,
 		position: store.Position{Sequence: meta.Sequence.Stream, Created: r.created, Fingerprint: store.DigestOf(msg.Subject(), msg.Data())}}
 	defer r.waiters.done(m.sequence)
+	ctx = withTrace(ctx, msg.Headers(), false)
+	if err := r.traces.begin(ctx, r.db); err != nil {
+		return err
+	}
 	if events.Genuine(msg.Subject(), msg.Headers()) {
 		err = r.handle(ctx, what, m)
 	} else {

@@ -21,7 +21,9 @@ type relay struct {
 	db   *store.DB
 	log  zerolog.Logger
 	wake chan struct{}
-	last uint64 // the stream's last sequence
+	// traces says in which trace a revision was made.
+	traces *traceBook
+	last   uint64 // the stream's last sequence
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
 }
@@ -179,6 +181,7 @@ func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
 	for i, revision := range revisions {
 		revision.Body = withChain(revision)
 		batch[i] = events.RevisionMessage(r.db.ID(), revision)
+		events.Trace(r.traces.of(ctx, revision.Number), batch[i].Header)
 	}
 	last, err := r.bus.PublishBatch(ctx, batch, &r.last)
 	if errors.Is(err, events.ErrMoved) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -88,7 +89,7 @@ func answer[Request, Response any](ctx context.Context, fn func(context.Context,
 			err := json.Unmarshal(r.Data(), &request)
 			var response Response
 			if err == nil {
-				response, err = fn(ctx, request)
+				response, err = fn(withTrace(ctx, nats.Header(r.Headers()), true), request)
 			}
 			respond(r, response, err)
 		}()

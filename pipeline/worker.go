@@ -90,7 +90,7 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 		_ = msg.TermWithReason("cannot be read")
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(withTrace(ctx, msg.Headers(), true))
 	defer cancel()
 	go w.keepAlive(ctx, msg)
 	work := w.attempts
