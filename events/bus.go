@@ -65,8 +65,7 @@ func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64,
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
-	Trace(ctx, msg.Header)
+	msg := m.stamped(ctx)
 	ack, err := b.JetStream.PublishMsg(ctx, msg, opts...)
 	if err != nil {
 		return 0, fmt.Errorf("publish %s: %w", m.Subject, err)
@@ -96,6 +95,14 @@ func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint6
 }
 
 // cloneHeader copies a header with room for the batch's own: publishing a batch writes into it.
+// stamped makes a message that says where it belongs ([Genuine]) and in which trace it was made.
+func (m Message) stamped(ctx context.Context) *nats.Msg {
+	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+	msg.Header.Set(SubjectHeader, m.Subject)
+	Trace(ctx, msg.Header)
+	return msg
+}
+
 func cloneHeader(h nats.Header) nats.Header {
 	c := make(nats.Header, len(h)+3)
 	for k, v := range h {

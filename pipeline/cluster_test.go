@@ -27,8 +27,9 @@ var natsUsers = []string{"reconciler", "normalizer", "connector-corp", "connecto
 
 // guardedCluster is three NATS servers with TLS, started from the files in deployments/nats.
 type guardedCluster struct {
-	dir string
-	url string
+	dir     string
+	url     string
+	servers []*server.Server
 }
 
 // startGuardedCluster starts the servers; only addresses and folders differ from the files. It stops them when the test ends.
@@ -51,17 +52,16 @@ func startGuardedCluster(t *testing.T) *guardedCluster {
 		urls = append(urls, fmt.Sprintf("tls://127.0.0.1:%d", clients[i]))
 	}
 	g.copyFile(t, "users.conf", "users.conf")
-	var servers []*server.Server
 	for i := range 3 {
-		servers = append(servers, g.startServer(t, i+1))
+		g.servers = append(g.servers, g.startServer(t, i+1))
 	}
-	for _, s := range servers {
+	for _, s := range g.servers {
 		if !s.ReadyForConnections(20 * time.Second) {
 			t.Fatal("a NATS server does not accept connections")
 		}
 	}
 	eventually(t, func() bool {
-		return servers[0].JetStreamIsCurrent() && servers[1].JetStreamIsCurrent() && servers[2].JetStreamIsCurrent()
+		return g.servers[0].JetStreamIsCurrent() && g.servers[1].JetStreamIsCurrent() && g.servers[2].JetStreamIsCurrent()
 	})
 	g.url = strings.Join(urls, ",")
 	return g

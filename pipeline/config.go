@@ -44,6 +44,8 @@ type Config struct {
 	Roles []string
 	// Serves are the sources whose jobs this process takes as a connector worker, none for all.
 	Serves []string
+	// MetricsListen is where /metrics, /livez, /readyz and /startupz are served, "" for nowhere.
+	MetricsListen string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
 }

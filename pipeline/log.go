@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
-
 	"rollcall/events"
 	"rollcall/pipeline/policy"
 )
@@ -137,5 +135,5 @@ func appendLog(ctx context.Context, bus *events.Bus, subject, id string, body an
 	if err != nil {
 		return 0, fmt.Errorf("encode %s: %w", subject, err)
 	}
-	return bus.PublishMessage(ctx, events.Message{Subject: subject, Data: data, Header: nats.Header{events.SubjectHeader: {subject}}}, id)
+	return bus.Publish(ctx, subject, id, data)
 }

@@ -21,16 +21,18 @@ import (
 
 // Node is a pipeline running in this process, in one or all of its roles.
 type Node struct {
-	config  Config
-	log     zerolog.Logger
-	db      *store.DB
-	broker  *broker.Broker
-	bus     *events.Bus
-	key     *pinKey
-	rules   *ruleBook
-	stop    context.CancelFunc
-	group   *errgroup.Group
-	closers []func() error
+	config Config
+	log    zerolog.Logger
+	db     *store.DB
+	broker *broker.Broker
+	bus    *events.Bus
+	key    *pinKey
+	rules  *ruleBook
+	stop   context.CancelFunc
+	// metricsAddress is where metrics are served, "" for nowhere.
+	metricsAddress string
+	group          *errgroup.Group
+	closers        []func() error
 	// parting is what Stop waits for before it stops the stages, a moment at most.
 	parting []func(context.Context)
 }
@@ -51,6 +53,9 @@ func Start(ctx context.Context, c Config, log zerolog.Logger) (*Node, error) {
 	ctx, n.stop = context.WithCancel(ctx)
 	n.group, ctx = errgroup.WithContext(ctx)
 	if err := n.startStages(ctx); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	if err := n.startHealth(ctx); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}
 	return n, nil
@@ -252,6 +257,8 @@ func (n *Node) startReconciler(ctx context.Context) error {
 		return errors.Join(err, stopService())
 	}
 	n.group.Go(func() error { return relay.run(ctx) })
+	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
+	n.group.Go(func() error { return watcher.run(ctx) })
 	n.group.Go(func() error { return schedule.run(ctx) })
 	n.group.Go(func() error { return notifier.run(ctx) })
 	n.group.Go(func() error { return postman.run(ctx) })

@@ -227,9 +227,12 @@ func (r *reconciler) decide(ctx context.Context, m logMessage, run *store.Run, o
 	return r.apply(ctx, m, run)
 }
 
+// approvalAskedFor is the reason of a held run that the guard would have let pass.
+const approvalAskedFor = "approval was asked for"
+
 // hold keeps the plan for a person to decide on.
 func (r *reconciler) hold(m logMessage, run *store.Run, o planned) error {
-	run.State, run.Reason = store.Held, "approval was asked for"
+	run.State, run.Reason = store.Held, approvalAskedFor
 	if len(o.trips) > 0 {
 		run.Reason = tripText(o.trips)
 	}

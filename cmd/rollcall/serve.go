@@ -13,6 +13,7 @@ import (
 
 func (a *app) serve() *cobra.Command {
 	var only, serves []string
+	var metrics string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the pipeline until it is stopped",
@@ -37,6 +38,9 @@ func (a *app) serve() *cobra.Command {
 				}
 			}
 			c.Pipeline.Roles, c.Pipeline.Serves = only, serves
+			if cmd.Flags().Changed("metrics-listen") {
+				c.Pipeline.MetricsListen = metrics
+			}
 			log := a.log(c.Log)
 			for _, note := range c.Notes {
 				log.Warn().Msg(note)
@@ -48,6 +52,9 @@ func (a *app) serve() *cobra.Command {
 			if err := node.Announce(); err != nil {
 				return errors.Join(err, node.Stop())
 			}
+			if address := node.MetricsAddress(); address != "" {
+				log.Info().Str("address", address).Msg("metrics and probes")
+			}
 			log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
 			err = a.until(cmd.Context(), node)
 			log.Info().Err(err).Msg("rollcall stopped")
@@ -56,6 +63,7 @@ func (a *app) serve() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))
 	cmd.Flags().StringSliceVar(&serves, "sources", nil, "read only these sources in the role connector (default: all)")
+	cmd.Flags().StringVar(&metrics, "metrics-listen", "", "serve metrics and probes on this `host:port` (metrics.listen)")
 	return cmd
 }
 

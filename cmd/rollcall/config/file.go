@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ type file struct {
 	Version               int                   `yaml:"version"`
 	DataDir               string                `yaml:"data_dir"`
 	NATS                  natsSection           `yaml:"nats"`
+	Metrics               metrics               `yaml:"metrics"`
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
@@ -46,6 +48,10 @@ type natsSection struct {
 	KeyFile         string `yaml:"key_file"`
 	Listen          string `yaml:"listen"`
 	Replicas        int    `yaml:"replicas"`
+}
+
+type metrics struct {
+	Listen string `yaml:"listen"`
 }
 
 type authServer struct {
@@ -94,6 +100,9 @@ func (f *file) check(d *decoder) {
 	}
 	if f.NATS.URL != "" && f.NATS.Listen != "" {
 		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
+	}
+	if _, _, err := net.SplitHostPort(f.Metrics.Listen); f.Metrics.Listen != "" && err != nil {
+		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
 	}
 	f.checkServers(d)
 	f.NATS.checkUser(d)
