@@ -128,7 +128,8 @@ func (g *gauge) lag(ctx context.Context) (l Lag, err error) {
 	if len(oldest) > 0 {
 		l.Unrelayed = max(0, now.Sub(oldest[0].Time).Seconds())
 	}
-	return l, g.records(ctx, &l, now)
+	err = g.records(ctx, &l, now)
+	return l, err
 }
 
 // records measures what waits for normalizers.
