@@ -61,14 +61,28 @@ func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uin
 
 // PublishMessage is [Bus.Publish] with headers.
 func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64, error) {
-	var opts []jetstream.PublishOpt
+	opts := []jetstream.PublishOpt{jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait)}
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	msg := m.stamped(ctx)
-	ack, err := b.JetStream.PublishMsg(ctx, msg, opts...)
+	ack, err := b.JetStream.PublishMsg(ctx, m.stamped(ctx), opts...)
 	if err != nil {
 		return 0, fmt.Errorf("publish %s: %w", m.Subject, err)
+	}
+	return ack.Sequence, nil
+}
+
+// While the servers of a cluster choose a stream's leader nobody answers a publish, and nobody has taken it: it is sent again.
+const (
+	patience     = 40
+	patienceWait = 250 * time.Millisecond
+)
+
+// PublishAfter writes one message if the stream's last sequence is after, and fails with [ErrMoved] otherwise.
+func (b *Bus) PublishAfter(ctx context.Context, m Message, after uint64) (uint64, error) {
+	ack, err := b.JetStream.PublishMsg(ctx, m.stamped(ctx), jetstream.WithExpectLastSequence(after), jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait))
+	if err != nil {
+		return 0, fmt.Errorf("publish %s: %w", m.Subject, moved(err))
 	}
 	return ack.Sequence, nil
 }
@@ -77,6 +91,20 @@ func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64,
 // one. With after not nil it writes only if that is the stream's last sequence, and fails with [ErrMoved]
 // otherwise. At most [MaxBatch] messages of one stream.
 func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint64) (uint64, error) {
+	for attempt := 1; ; attempt++ {
+		sequence, err := b.publishBatch(ctx, messages, after)
+		if !errors.Is(err, nats.ErrNoResponders) || attempt >= patience {
+			return sequence, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(patienceWait):
+		}
+	}
+}
+
+func (b *Bus) publishBatch(ctx context.Context, messages []Message, after *uint64) (uint64, error) {
 	batch := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
 		batch[i] = &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
@@ -94,7 +122,6 @@ func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint6
 	return ack.Sequence, nil
 }
 
-// cloneHeader copies a header with room for the batch's own: publishing a batch writes into it.
 // stamped makes a message that says where it belongs ([Genuine]) and in which trace it was made.
 func (m Message) stamped(ctx context.Context) *nats.Msg {
 	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
@@ -103,6 +130,7 @@ func (m Message) stamped(ctx context.Context) *nats.Msg {
 	return msg
 }
 
+// cloneHeader copies a header with room for the batch's own: publishing a batch writes into it.
 func cloneHeader(h nats.Header) nats.Header {
 	c := make(nats.Header, len(h)+3)
 	for k, v := range h {

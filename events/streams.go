@@ -72,6 +72,37 @@ func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
 	return names.Err()
 }
 
+// EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
+func (b *Bus) EnsureSnapshots(ctx context.Context, replicas int) (jetstream.ObjectStore, error) {
+	bucket, err := b.JetStream.ObjectStore(ctx, SnapshotsBucket)
+	if err == nil {
+		return bucket, nil
+	}
+	bucket, err = b.JetStream.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: SnapshotsBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, Description: "snapshots of the store",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %w", SnapshotsBucket, err)
+	}
+	return bucket, nil
+}
+
+// EnsureLeader returns the bucket in which reconcilers agree who leads, and creates it when it is missing. What is not
+// renewed within ttl is gone.
+func (b *Bus) EnsureLeader(ctx context.Context, replicas int, ttl time.Duration) (jetstream.KeyValue, error) {
+	bucket, err := b.JetStream.KeyValue(ctx, LeaderBucket)
+	if err == nil {
+		return bucket, nil
+	}
+	bucket, err = b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: LeaderBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, TTL: ttl, Description: "which reconciler leads, and who stands by",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", LeaderBucket, err)
+	}
+	return bucket, nil
+}
+
 func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error {
 	existing, err := b.JetStream.Stream(ctx, c.Name)
 	if err == nil {

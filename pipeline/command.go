@@ -26,6 +26,8 @@ func (r *reconciler) command(ctx context.Context, kind string, m logMessage) err
 		return r.cancel(m, c)
 	case commandForget:
 		return r.forget(m, c)
+	case commandMailed:
+		return r.mailed(m)
 	case commandTick:
 		return r.tick(m)
 	case commandRenameSource:

@@ -36,8 +36,9 @@ type Config struct {
 	Sources    []Source
 	ByHand     ByHand
 	// Mail is where mail leaves, its Host empty for nowhere.
-	Mail   mail.Server
-	Notify Notify
+	Mail      mail.Server
+	Notify    Notify
+	Snapshots Snapshots
 	// PINKeyFile holds the key of the PINs; empty for the one that is made in DataDir.
 	PINKeyFile string
 	// Roles of this process, none for all.
@@ -48,6 +49,8 @@ type Config struct {
 	MetricsListen string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
+	// NormalizeRate is how many records a second this process maps at most, 0 for as many as it can.
+	NormalizeRate int
 }
 
 // ByHand is what decides about what people do by hand.

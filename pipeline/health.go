@@ -28,7 +28,7 @@ func (n *Node) startHealth(ctx context.Context) error {
 	h := &health{node: n, metrics: newMetrics(&n.config, n.bus)}
 	if n.db != nil {
 		h.metrics.registry.MustRegister(&standing{gauge: &gauge{bus: n.bus, db: n.db}, config: &n.config, log: n.log})
-		if err := h.metrics.listen(n.bus); err != nil {
+		if err := h.metrics.listen(n.bus, n.leads); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,11 @@ func TestMain(m *testing.M) {
 // directoryOfRound is the directory as it is in a round: the same whoever asks.
 func directoryOfRound(round int) *roster {
 	chance := rand.New(rand.NewPCG(1, uint64(round)))
-	dir := newRoster().people(300)
+	people := 300
+	if round == fullDiskRound {
+		people = 15_000
+	}
+	dir := newRoster().people(people)
 	dir.person("fixed", "phone", "+420 0")
 	for i := range 40 {
 		key := fmt.Sprintf("p%05d", chance.IntN(300))
@@ -69,17 +73,17 @@ func runToBeKilled(dir, round string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	node, err := pipeline.Start(ctx, killedConfig(dir, directoryOfRound(n)), zerolog.New(os.Stderr).Level(zerolog.ErrorLevel))
+	node, err := pipeline.Start(ctx, killedConfig(dir, directoryOfRound(n)), zerolog.New(os.Stderr).Level(zerolog.WarnLevel))
 	if err != nil {
 		return err
 	}
-	if err := editByHand(ctx, node.Client(), round); err != nil {
-		return err
+	alive, die := context.WithCancelCause(ctx)
+	go func() { die(node.Wait()) }()
+	err = editByHand(alive, node.Client(), round)
+	if err == nil {
+		err = syncToEnd(alive, node.Client())
 	}
-	if err := syncToEnd(ctx, node.Client()); err != nil {
-		return err
-	}
-	return node.Stop()
+	return errors.Join(err, node.Stop())
 }
 
 // editByHand does what people do: what stays, and what the next run takes back.

@@ -44,6 +44,9 @@ const (
 	commandRemovePIN      = "remove-pin"
 )
 
+// commandMailed says that a generated PIN was mailed, or why it will not be: [mailed] (P5).
+const commandMailed = "mailed"
+
 // commandTick says that something may have ended.
 const commandTick = "tick"
 

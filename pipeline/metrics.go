@@ -53,9 +53,11 @@ func newMetrics(config *Config, bus *events.Bus) *metrics {
 	return m
 }
 
-// listen counts results of runs as they are published. It runs where the store is.
-func (m *metrics) listen(bus *events.Bus) error {
-	m.registry.MustRegister(m.runs, m.seconds, m.read, m.trips)
+// listen counts results of runs as they are published. It runs where a store is: the leader and its standbys count the same.
+func (m *metrics) listen(bus *events.Bus, leading func() bool) error {
+	leads := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_leader", Help: "1 in the reconciler that leads, 0 in one that stands by."},
+		func() float64 { return oneIf(leading()) })
+	m.registry.MustRegister(m.runs, m.seconds, m.read, m.trips, leads)
 	_, err := bus.Conn.Subscribe(events.RunSubject("*", "*"), func(msg *nats.Msg) {
 		var run store.Run
 		if events.GenuineRecord(msg.Header) && json.Unmarshal(msg.Data, &run) == nil && msg.Subject == events.RunSubject(run.State, run.Source) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,11 +29,15 @@ type Node struct {
 	bus    *events.Bus
 	key    *pinKey
 	rules  *ruleBook
-	stop   context.CancelFunc
-	// metricsAddress is where metrics are served, "" for nowhere.
+	// metricsAddress is where metrics are served, "" for nowhere; traces are those of the revisions that wait.
 	metricsAddress string
-	group          *errgroup.Group
-	closers        []func() error
+	traces         traceBook
+	// lease is nil beside an embedded server; leading is nil while this process does not lead.
+	lease   *lease
+	leading atomic.Pointer[leadership]
+	stop    context.CancelFunc
+	group   *errgroup.Group
+	closers []func() error
 	// parting is what Stop waits for before it stops the stages, a moment at most.
 	parting []func(context.Context)
 }
@@ -103,19 +108,10 @@ func (n *Node) open(ctx context.Context) error {
 		return connectors.Hint(errors.New("a process without the role reconciler has no embedded NATS server"),
 			"set nats.url to the server that the reconciler uses, or start all roles")
 	}
-	if n.config.has(RoleReconciler) {
-		if err := os.MkdirAll(n.config.DataDir, 0o700); err != nil {
-			return fmt.Errorf("data directory: %w", err)
+	if embedded && n.config.has(RoleReconciler) { // its lock keeps a second server off the streams
+		if err := n.openStore(store.Options{}); err != nil {
+			return err
 		}
-		db, err := store.Open(filepath.Join(n.config.DataDir, storeFile), store.Options{})
-		if err != nil {
-			return lockedHint(err, n.config.DataDir)
-		}
-		n.db = db
-		n.closers = append(n.closers, db.Close)
-	}
-	if err := n.openKey(); err != nil {
-		return err
 	}
 	if err := n.connect(embedded); err != nil {
 		return err
@@ -123,7 +119,15 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openStreams(ctx); err != nil {
 		return err
 	}
-	if err := n.key.announce(ctx, n.bus, n.db != nil); err != nil {
+	if !embedded && n.config.has(RoleReconciler) {
+		if err := n.openShared(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.openKey(); err != nil {
+		return err
+	}
+	if err := n.key.announce(ctx, n.bus, n.db != nil, embedded); err != nil {
 		return err
 	}
 	var err error
@@ -155,6 +159,19 @@ const streamsWait = 30 * time.Second
 var usedStreams = map[string][]string{
 	RoleConnector:  {events.JobsStream, events.RawStream, events.ChangesStream, events.LogStream},
 	RoleNormalizer: {events.RawStream, events.ChangesStream},
+}
+
+func (n *Node) openStore(o store.Options) error {
+	if err := os.MkdirAll(n.config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	db, err := store.Open(filepath.Join(n.config.DataDir, storeFile), o)
+	if err != nil {
+		return lockedHint(err, n.config.DataDir)
+	}
+	n.db = db
+	n.closers = append(n.closers, db.Close)
+	return nil
 }
 
 func (n *Node) openKey() (err error) {
@@ -201,8 +218,8 @@ func (n *Node) startStages(ctx context.Context) error {
 		}
 	}
 	if n.config.has(RoleNormalizer) {
-		stage := &normalizer{bus: n.bus, rules: n.rules, log: n.log}
-		n.group.Go(func() error { return stage.run(ctx) })
+		stage := newNormalizer(n.bus, n.rules, &n.config, n.log)
+		n.group.Go(func() error { return n.insist(ctx, "normalize", stage.run) })
 	}
 	if n.config.has(RoleConnector) {
 		if n.broker != nil { // jobs of a process that died wait for nobody: there can be no other worker here
@@ -211,7 +228,7 @@ func (n *Node) startStages(ctx context.Context) error {
 			}
 		}
 		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
-		n.group.Go(func() error { return stage.run(ctx) })
+		n.group.Go(func() error { return n.insist(ctx, "work", stage.run) })
 	}
 	if n.config.has(RoleConnector) || n.broker != nil { // where the files are that sources are read from
 		return n.startExporter(ctx)
@@ -227,42 +244,9 @@ func (n *Node) startExporter(ctx context.Context) error {
 		}
 		if exporter.consumer != nil {
 			n.parting = append(n.parting, exporter.settle)
+			n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
 		}
-		n.group.Go(func() error { return exporter.run(ctx) })
 	}
-	return nil
-}
-
-func (n *Node) startReconciler(ctx context.Context) error {
-	relay, traces := newRelay(n.bus, n.db, n.log), &traceBook{}
-	relay.traces = traces
-	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
-	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, traces: traces, committed: func() { relay.poke(); postman.poke() }}
-	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, key: n.key, log: n.log}
-	stopService, err := service.start(ctx)
-	if err != nil {
-		return err
-	}
-	notifier := &notifier{bus: n.bus, server: n.config.Mail, notify: n.config.Notify, log: n.log}
-	if err := notifier.open(ctx); err != nil {
-		return errors.Join(err, stopService())
-	}
-	n.parting = append(n.parting, relay.settle)
-	if n.config.Mail.Host != "" {
-		n.parting = append(n.parting, notifier.settle, postman.settle)
-	}
-	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
-	n.group.Go(func() error { return reconciler.run(ctx) })
-	if err := service.renameSources(ctx); err != nil {
-		return errors.Join(err, stopService())
-	}
-	n.group.Go(func() error { return relay.run(ctx) })
-	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
-	n.group.Go(func() error { return watcher.run(ctx) })
-	n.group.Go(func() error { return schedule.run(ctx) })
-	n.group.Go(func() error { return notifier.run(ctx) })
-	n.group.Go(func() error { return postman.run(ctx) })
-	n.group.Go(func() error { <-ctx.Done(); return stopService() })
 	return nil
 }
 
@@ -270,6 +254,11 @@ func (n *Node) startReconciler(ctx context.Context) error {
 func (n *Node) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	if l := n.leading.Load(); l != nil { // first the results leave that the others wait for
+		for _, wait := range l.parting {
+			wait(ctx)
+		}
+	}
 	for _, wait := range n.parting {
 		wait(ctx)
 	}

@@ -70,7 +70,7 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.dropOldPlan(p.run.Source, p.run.Number); err != nil {
 		return planned{}, err
 	}
-	report := newReporter(p.bus, p.run.Source, p.run.Number)
+	report := newReporter(p.audience(), p.run.Source, p.run.Number)
 	report.stage("planning")
 	report.total.Store(int64(p.run.Records))
 	reporting, stop := context.WithCancel(ctx)

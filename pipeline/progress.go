@@ -63,6 +63,9 @@ func (r *reporter) loop(ctx context.Context) {
 }
 
 func (r *reporter) tell() {
+	if r.bus == nil { // a standby's runs are the leader's
+		return
+	}
 	data, err := json.Marshal(Progress{
 		Source: r.source, Run: r.run, Stage: r.name.Load().(string), Seconds: time.Since(r.begun).Seconds(),
 		Read: int(r.read.Load()), Published: int(r.published.Load()), Mapped: int(r.mapped.Load()),

@@ -23,6 +23,8 @@ type reconciler struct {
 	config  *Config
 	log     zerolog.Logger
 	created time.Time // of the LOG stream: its incarnation
+	// leads reports whether this is the one that writes and answers; a standby follows the same log into a store of its own.
+	leads func() bool
 	// committed is told after every commit that may have left something to relay.
 	committed func()
 	waiters   waiters

@@ -24,9 +24,12 @@ type service struct {
 	db         *store.DB
 	config     *Config
 	reconciler *reconciler
-	log        zerolog.Logger
-	lockout    lockout
-	key        *pinKey
+	snapshots  *snapshotter
+	// lease is nil where there is no other reconciler.
+	lease   *lease
+	log     zerolog.Logger
+	lockout lockout
+	key     *pinKey
 }
 
 // apiPrefix stands before the name of every endpoint.
@@ -34,7 +37,8 @@ const apiPrefix = "rollcall.api."
 
 // start registers the endpoints until ctx is done.
 func (s *service) start(ctx context.Context) (stop func() error, err error) {
-	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands"})
+	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands",
+		QueueGroupDisabled: true}) // a leader that was stopped without a word must not take questions away from the next one
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +60,8 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"groups.list":     answer(ctx, s.groups),
 		"groups.get":      answer(ctx, s.group),
 		"status":          answer(ctx, s.status),
+		"store.check":     answer(ctx, s.checkStore),
+		"store.snapshot":  answer(ctx, s.takeSnapshot),
 	}
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
@@ -64,7 +70,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		endpoints[name] = handler
 	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}

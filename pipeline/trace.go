@@ -32,6 +32,9 @@ type traceBook struct {
 	spans []tracedFrom
 }
 
+// mostSpans is how many traces are remembered.
+const mostSpans = 10_000
+
 // tracedFrom says that the revisions from a number on, up to the next entry's, belong to a trace.
 type tracedFrom struct {
 	revision uint64
@@ -49,6 +52,7 @@ func (b *traceBook) begin(ctx context.Context, db *store.DB) error {
 	return db.View(func(tx *store.Tx) error {
 		head, _ := tx.Head()
 		b.spans = append(b.spans, tracedFrom{head + 1, span})
+		b.spans = b.spans[max(0, len(b.spans)-mostSpans):] // a standby relays nothing
 		return nil
 	})
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -98,15 +97,6 @@ func (db *DB) Update(fn func(*Tx) error) error {
 			return err
 		}
 		return tx.finish()
-	})
-}
-
-// Snapshot writes a copy of the store, as it is now, that [Open] takes as a store. Updates go on
-// meanwhile.
-func (db *DB) Snapshot(w io.Writer) error {
-	return db.bolt.View(func(b *bolt.Tx) error {
-		_, err := b.WriteTo(w)
-		return err
 	})
 }
 
@@ -217,6 +207,8 @@ func advice(err error, path string) string {
 		return "Try: install the version of rollcall that wrote " + path + ", or a newer one."
 	case errors.Is(err, ErrDamaged):
 		return "Try: rollcall store restore with the latest snapshot; " + path + " has been left as it is."
+	case errors.Is(err, ErrExists):
+		return "Try: --force, which keeps " + path + " under another name beside it."
 	}
 	return "Try: see whether " + path + " exists and this user may read and write it."
 }

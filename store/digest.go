@@ -15,16 +15,18 @@ var digested = []string{groupsBucket, originsBucket, runsBucket, sourcesBucket, 
 
 // Digest returns a hash over everything that is a function of the log: equal logs give equal
 // digests. Outboxes, plans, positions and the store's id are not part of it.
-func (db *DB) Digest() (Digest, error) {
+func (db *DB) Digest() (d Digest, err error) {
+	err = db.bolt.View(func(b *bolt.Tx) error { d = digestState(b); return nil })
+	return d, err
+}
+
+func digestState(b *bolt.Tx) Digest {
 	h := sha256.New()
-	err := db.bolt.View(func(b *bolt.Tx) error {
-		for _, name := range digested {
-			digestBucket(h, name, b.Bucket([]byte(name)))
-		}
-		digestMeta(h, b.Bucket([]byte(metaBucket)))
-		return nil
-	})
-	return Digest(h.Sum(nil)[:len(Digest{})]), err
+	for _, name := range digested {
+		digestBucket(h, name, b.Bucket([]byte(name)))
+	}
+	digestMeta(h, b.Bucket([]byte(metaBucket)))
+	return Digest(h.Sum(nil)[:len(Digest{})])
 }
 
 // digestBucket leaves empty buckets within a bucket out: they are left behind by what is gone.

@@ -14,6 +14,8 @@
 //   - Equal contents have equal digests ([DB.Digest]), whatever the order and size of the transactions that
 //     led to them.
 //   - A file that is truncated, foreign or of a newer version is refused with a reason and left as it is.
+//   - A snapshot ([DB.WriteSnapshot]) is one consistent state, and [Restore] puts it in place only when it is whole and what it
+//     was said to be; a store that was there is kept beside it, and one that is in use stays.
 //   - Values hold any bytes of any length: a directory's may be no UTF-8.
 //
 // # Design

@@ -141,27 +141,6 @@ func TestCreateTwice(t *testing.T) {
 	shut(t, open(t, path, store.Options{}))
 }
 
-func TestSnapshot(t *testing.T) {
-	db := storetest.Open(t)
-	people := crowd(700)
-	update(t, db, func(tx *store.Tx) error { return putAll(tx, people[:600]) })
-	path := filepath.Join(t.TempDir(), "copy.db")
-	f, err := os.Create(path)
-	must(t, err)
-	must(t, errors.Join(db.Snapshot(f), f.Close()))
-	want := digest(t, db)
-	update(t, db, func(tx *store.Tx) error { return putAll(tx, people[600:]) })
-	restored := open(t, path, store.Options{})
-	defer shut(t, restored)
-	if got := digest(t, restored); got != want || got == digest(t, db) {
-		t.Errorf("digest %x, want %x", got, want)
-	}
-	if restored.ID() != db.ID() {
-		t.Errorf("id %s, want %s", restored.ID(), db.ID())
-	}
-	must(t, restored.Check())
-}
-
 func refused(t *testing.T, err, want error, path, text string) {
 	t.Helper()
 	var o *store.OpenError

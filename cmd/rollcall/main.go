@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "the whole log")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.demo(), a.init(), a.check(), a.preview(), a.testMapping(), a.sync(), a.serve(), a.status(), a.runs(), a.plan(),
-		a.approve(), a.reject(), a.cancel(), a.users(), a.cards(), a.pins(), a.sources(), a.groups(), a.events(), a.export(), a.report(), a.dead(), a.service(), a.version())
+		a.approve(), a.reject(), a.cancel(), a.users(), a.cards(), a.pins(), a.sources(), a.groups(), a.events(), a.export(), a.report(), a.dead(), a.store(), a.service(), a.version())
 	return root
 }
 
@@ -125,7 +125,11 @@ func (a *app) complain(err error) {
 		return
 	}
 	a.print("Error: %s\n", strings.TrimSpace(err.Error()))
-	if hint := config.HintOf(err); hint != "" {
+	hint := config.HintOf(err)
+	if hint == "" && strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // NATS passes the text on, not the error
+		hint = "make room on that disk and run it again: it goes on where it was, nothing is lost"
+	}
+	if hint != "" {
 		a.print("Try: %s\n", hint)
 	}
 }

@@ -27,6 +27,7 @@ type file struct {
 	Cards                 cards                 `yaml:"cards"`
 	Guard                 policy.Guard          `yaml:"guard"`
 	Events                events                `yaml:"events"`
+	Snapshots             snapshots             `yaml:"snapshots"`
 	Sources               sources               `yaml:"sources"`
 }
 
@@ -68,6 +69,11 @@ type events struct {
 	Cards string        `yaml:"cards"`
 }
 
+type snapshots struct {
+	Every time.Duration `yaml:"every"`
+	Keep  int           `yaml:"keep"`
+}
+
 func defaults() file {
 	return file{
 		DataDir: "rollcall-data",
@@ -80,6 +86,8 @@ func defaults() file {
 		Cards:  cards{Multiple: true},
 		Guard:  policy.DefaultGuard(),
 		Events: events{Keep: 2160 * time.Hour, Cards: "masked"},
+
+		Snapshots: snapshots{Every: 6 * time.Hour, Keep: 3},
 	}
 }
 
@@ -91,6 +99,12 @@ func (f *file) check(d *decoder) {
 	d.oneOf("log.level", f.Log.Level, "debug", "info", "warn", "error")
 	d.oneOf("log.format", f.Log.Format, "auto", "text", "json")
 	d.oneOf("events.cards", f.Events.Cards, "full", "masked", "none")
+	if every := f.Snapshots.Every; every != 0 && every < time.Minute {
+		d.at("snapshots.every", "snapshots.every: a minute at least, or 0s for none", "6h")
+	}
+	if f.Snapshots.Keep < 1 {
+		d.at("snapshots.keep", "snapshots.keep: one at least", "3")
+	}
 	f.PINs.check(d)
 	if n := f.NATS.Replicas; n != 1 && n != 3 && n != 5 {
 		d.at("nats.replicas", "nats.replicas: streams have 1, 3 or 5 replicas", "3 on a cluster of three servers")

@@ -83,6 +83,7 @@ func (f *file) compose(path string) *Config {
 		NATS:          f.NATS.compose(),
 		MetricsListen: f.Metrics.Listen,
 		EventsKeep:    f.Events.Keep,
+		Snapshots:     pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
 		Mail:          f.Mail.server(),
 		Notify:        pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
 		PINKeyFile:    f.pinKeyFile(),
