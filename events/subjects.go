@@ -32,6 +32,12 @@ func RawSubject(source string, key store.Key) string {
 	return "rollcall.raw." + source + "." + key.String()
 }
 
+// ParseRawSubject returns the source of a subject of RAW.
+func ParseRawSubject(subject string) (source string) {
+	source, _, _ = strings.Cut(strings.TrimPrefix(subject, "rollcall.raw."), ".")
+	return source
+}
+
 // ChangesSubject is where the mapped changes of a run go.
 func ChangesSubject(source string, run uint64) string {
 	return fmt.Sprintf("rollcall.changes.%s.%d", source, run)
