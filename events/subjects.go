@@ -30,6 +30,15 @@ func RawSubject(source string, key store.Key) string {
 	return "rollcall.raw." + source + "." + key.String()
 }
 
+// RawSubjects is where all records of a source go.
+func RawSubjects(source string) string { return "rollcall.raw." + source + ".*" }
+
+// ParseRawSubject returns the key that RawSubject was made of.
+func ParseRawSubject(subject string) (key store.Key, ok bool) {
+	key, err := store.ParseKey(subject[strings.LastIndexByte(subject, '.')+1:])
+	return key, err == nil && strings.HasPrefix(subject, "rollcall.raw.")
+}
+
 // ChangesSubject is where the mapped changes of a run go.
 func ChangesSubject(source string, run uint64) string {
 	return fmt.Sprintf("rollcall.changes.%s.%d", source, run)

@@ -195,6 +195,7 @@ type entry struct {
 	// Digest is of the record last applied, and Sequence its place in RAW.
 	Digest   store.Digest
 	Sequence uint64
+	Gone     bool `json:",omitempty"`
 }
 
 func (e *entry) kind() connectors.Kind {
@@ -216,7 +217,7 @@ func (s *service) entries(_ context.Context, q entriesRequest) (found []entry, e
 				return err
 			}
 			if origin != nil {
-				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence})
+				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence, origin.Gone})
 			}
 		}
 		return nil
