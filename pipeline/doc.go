@@ -87,6 +87,11 @@
 //     new rules may ask for attributes that were never read, so the next run reads everything. The scope stays the one that was read.
 //     A client brings the rules along, so that new ones are tried beside a server that runs on the old ones; they are applied only
 //     where they are the server's own.
+//   - A rebuild is the reconciler reading LOG into a store of its own, which writes to no stream. It is compared with a snapshot taken
+//     for that, so a server may be at work. Left out are what is no function of the log: positions, plans, and what waits to be told or
+//     mailed; the rebuilt store takes over from the live one what was told already, so that it could stand in for it.
+//   - Whether a run's changes were still in CHANGES is no function of the log either: "failed" in LOG is looked up before the log is
+//     read, and a run that failed for that once stays failed for whoever reads it again, also when he has the changes.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 package pipeline

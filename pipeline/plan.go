@@ -67,7 +67,7 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.dropOldPlan(p.run.Source, p.run.Number); err != nil {
 		return planned{}, err
 	}
-	report := newReporter(p.bus, p.run.Source, p.run.Number)
+	report := p.newReporter(p.run.Source, p.run.Number)
 	report.stage("planning")
 	report.total.Store(int64(p.run.Records))
 	reporting, stop := context.WithCancel(ctx)

@@ -26,11 +26,20 @@ type reconciler struct {
 	// committed is told after every commit that may have left something to relay.
 	committed func()
 	waiters   waiters
+	// failures are the runs of which LOG said earlier that their changes are lost, with the reason.
+	failures map[uint64]string
+	// rebuilding is true where the log is read into a store of its own: nothing is written to any stream.
+	rebuilding bool
+	// hear is told of its progress then.
+	hear func(Progress)
 }
 
 // run resumes what a crash interrupted and then follows LOG.
 func (r *reconciler) run(ctx context.Context) error {
 	err := r.anchor(ctx)
+	if err == nil {
+		r.failures, err = readFailures(ctx, r.bus)
+	}
 	if err == nil {
 		err = r.resume(ctx)
 	}
@@ -193,6 +202,9 @@ func (r *reconciler) finished(ctx context.Context, m logMessage) error {
 	if f.From != state.Applied {
 		return r.fail(m, run, fmt.Sprintf("stale: it was compared with run %d, but run %d was applied meanwhile", f.From, state.Applied))
 	}
+	if reason, lost := r.failures[run.Number]; lost {
+		return r.fail(m, run, reason)
+	}
 	p := &planner{reconciler: r, message: m, run: run, finished: &f, source: state}
 	outcome, err := p.plan(ctx)
 	if err != nil {
@@ -269,6 +281,9 @@ func (r *reconciler) conclude(m logMessage, run *store.Run) error {
 
 // sayFailed puts into LOG that a finished run could not be planned, so that whoever reads the log again knows.
 func (r *reconciler) sayFailed(ctx context.Context, m logMessage, run *store.Run, reason string) error {
+	if r.rebuilding {
+		return fmt.Errorf("run %d of %s: %w: %s", run.Number, run.Source, ErrHistoryTrimmed, reason)
+	}
 	_, err := appendLog(ctx, r.bus, events.LogSubject(run.Source, logFailed), fmt.Sprintf("failed-%d", run.Number), aborted{Run: run.Number, Reason: reason})
 	return err
 }
