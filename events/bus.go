@@ -56,7 +56,7 @@ func (b *Bus) Close() { b.Conn.Close() }
 // Publish writes one message and returns its sequence. A message with the same id (not empty) within two
 // minutes is written once.
 func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uint64, error) {
-	var opts []jetstream.PublishOpt
+	opts := []jetstream.PublishOpt{jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait)}
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
@@ -67,10 +67,40 @@ func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uin
 	return ack.Sequence, nil
 }
 
+// While the servers of a cluster choose a stream's leader nobody answers a publish, and nobody has taken it: it is sent again.
+const (
+	patience     = 40
+	patienceWait = 250 * time.Millisecond
+)
+
+// PublishAfter writes one message if the stream's last sequence is after, and fails with [ErrMoved] otherwise.
+func (b *Bus) PublishAfter(ctx context.Context, m Message, after uint64) (uint64, error) {
+	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+	ack, err := b.JetStream.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(after), jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait))
+	if err != nil {
+		return 0, fmt.Errorf("publish %s: %w", m.Subject, moved(err))
+	}
+	return ack.Sequence, nil
+}
+
 // PublishBatch writes the messages as one atomic batch, all or none, and returns the sequence of the last
 // one. With after not nil it writes only if that is the stream's last sequence, and fails with [ErrMoved]
 // otherwise. At most [MaxBatch] messages of one stream.
 func (b *Bus) PublishBatch(ctx context.Context, messages []Message, after *uint64) (uint64, error) {
+	for attempt := 1; ; attempt++ {
+		sequence, err := b.publishBatch(ctx, messages, after)
+		if !errors.Is(err, nats.ErrNoResponders) || attempt >= patience {
+			return sequence, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(patienceWait):
+		}
+	}
+}
+
+func (b *Bus) publishBatch(ctx context.Context, messages []Message, after *uint64) (uint64, error) {
 	batch := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
 		batch[i] = &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}

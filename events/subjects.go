@@ -18,6 +18,8 @@ const (
 	DeadStream    = "ROLLCALL_DEAD"
 	// ConfigBucket is the key-value bucket of configurations under their hashes.
 	ConfigBucket = "rollcall_config"
+	// LeaderBucket is the key-value bucket in which reconcilers agree who leads.
+	LeaderBucket = "rollcall_leader"
 	// SnapshotsBucket is the object store of snapshots of the store.
 	SnapshotsBucket = "ROLLCALL_SNAPSHOTS"
 )

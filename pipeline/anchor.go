@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,7 +21,7 @@ func (r *reconciler) anchor(ctx context.Context) error {
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
 	info := stream.CachedInfo()
-	r.created = info.Created.UTC()
+	r.created, r.trimmed = info.Created.UTC(), max(info.State.FirstSeq, 1)-1
 	var position store.Position
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
@@ -28,8 +29,14 @@ func (r *reconciler) anchor(ctx context.Context) error {
 	if position.Sequence == 0 {
 		return nil
 	}
+	if info.State.FirstSeq > position.Sequence+1 && position.Created.Equal(r.created) {
+		return r.skipTrimmed(ctx, info, position)
+	}
 	reason, err := r.strange(ctx, stream, info, position)
 	if err != nil || reason == "" {
+		return err
+	}
+	if err := r.awaitLead(ctx, reason); err != nil {
 		return err
 	}
 	return r.reanchor(ctx, stream, info, position, reason)
@@ -53,6 +60,32 @@ func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info 
 		return "the stream has another message at that place", nil
 	}
 	return "", nil
+}
+
+// skipTrimmed goes on where the log begins. What stood before is lost to this store: its runs fail as stale, and are read again.
+func (r *reconciler) skipTrimmed(ctx context.Context, info *jetstream.StreamInfo, position store.Position) error {
+	reason := fmt.Sprintf("the log begins at %d, and this store ends at %d", info.State.FirstSeq, position.Sequence)
+	if err := r.awaitLead(ctx, reason); err != nil {
+		return err
+	}
+	r.log.Error().Str("reason", reason).Msg("messages of the log are lost to this store, and the next run of every source reads again what they said")
+	return nil
+}
+
+// awaitLead waits until this process leads. Only the leader goes on with a log that is not the one its store knows: a standby that
+// did would end with another store than the leader's.
+func (r *reconciler) awaitLead(ctx context.Context, reason string) error {
+	for told := false; !r.leads(); told = true {
+		if !told {
+			r.log.Error().Str("reason", reason).Msg("cannot stand by: the log does not go on where this store ends; begin from a snapshot (rollcall store restore --latest --force)")
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(leaseRenew):
+		}
+	}
+	return nil
 }
 
 func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, position store.Position, reason string) error {

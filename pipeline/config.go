@@ -45,6 +45,8 @@ type Config struct {
 	Roles []string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
+	// NormalizeRate is how many records a second this process maps at most, 0 for as many as it can.
+	NormalizeRate int
 }
 
 // ByHand is what decides about what people do by hand.

@@ -50,9 +50,6 @@ func (e *exporter) open(ctx context.Context) (err error) {
 }
 
 func (e *exporter) run(ctx context.Context) error {
-	if e.consumer == nil {
-		return nil
-	}
 	messages, err := e.consumer.Messages()
 	if err != nil {
 		return fmt.Errorf("export: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,13 +22,16 @@ import (
 
 // Node is a pipeline running in this process, in one or all of its roles.
 type Node struct {
-	config  Config
-	log     zerolog.Logger
-	db      *store.DB
-	broker  *broker.Broker
-	bus     *events.Bus
-	key     *pinKey
-	rules   *ruleBook
+	config Config
+	log    zerolog.Logger
+	db     *store.DB
+	broker *broker.Broker
+	bus    *events.Bus
+	key    *pinKey
+	rules  *ruleBook
+	// lease is nil beside an embedded server; leading is nil while this process does not lead.
+	lease   *lease
+	leading atomic.Pointer[leadership]
 	stop    context.CancelFunc
 	group   *errgroup.Group
 	closers []func() error
@@ -98,19 +102,10 @@ func (n *Node) open(ctx context.Context) error {
 		return connectors.Hint(errors.New("a process without the role reconciler has no embedded NATS server"),
 			"set nats.url to the server that the reconciler uses, or start all roles")
 	}
-	if n.config.has(RoleReconciler) {
-		if err := os.MkdirAll(n.config.DataDir, 0o700); err != nil {
-			return fmt.Errorf("data directory: %w", err)
+	if embedded && n.config.has(RoleReconciler) { // its lock keeps a second server off the streams
+		if err := n.openStore(store.Options{}); err != nil {
+			return err
 		}
-		db, err := store.Open(filepath.Join(n.config.DataDir, storeFile), store.Options{})
-		if err != nil {
-			return lockedHint(err, n.config.DataDir)
-		}
-		n.db = db
-		n.closers = append(n.closers, db.Close)
-	}
-	if err := n.openKey(); err != nil {
-		return err
 	}
 	if err := n.connect(embedded); err != nil {
 		return err
@@ -119,11 +114,35 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.key.announce(ctx, n.bus, n.db != nil); err != nil {
+	if !embedded && n.config.has(RoleReconciler) {
+		if err := n.openShared(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.openKey(); err != nil {
 		return err
 	}
-	n.rules, err = openRuleBook(ctx, n.bus, n.key)
-	return err
+	err = events.Patiently(ctx, func(ctx context.Context) error { return n.key.announce(ctx, n.bus, n.db != nil, embedded) })
+	if err != nil {
+		return err
+	}
+	return events.Patiently(ctx, func(ctx context.Context) (err error) {
+		n.rules, err = openRuleBook(ctx, n.bus, n.key)
+		return err
+	})
+}
+
+func (n *Node) openStore(o store.Options) error {
+	if err := os.MkdirAll(n.config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	db, err := store.Open(filepath.Join(n.config.DataDir, storeFile), o)
+	if err != nil {
+		return lockedHint(err, n.config.DataDir)
+	}
+	n.db = db
+	n.closers = append(n.closers, db.Close)
+	return nil
 }
 
 func (n *Node) openKey() (err error) {
@@ -173,8 +192,8 @@ func (n *Node) startStages(ctx context.Context) error {
 		}
 	}
 	if n.config.has(RoleNormalizer) {
-		stage := &normalizer{bus: n.bus, rules: n.rules, log: n.log}
-		n.group.Go(func() error { return stage.run(ctx) })
+		stage := newNormalizer(n.bus, n.rules, &n.config, n.log)
+		n.group.Go(func() error { return n.insist(ctx, "normalize", stage.run) })
 	}
 	if n.config.has(RoleConnector) {
 		if n.broker != nil { // jobs of a process that died wait for nobody: there can be no other worker here
@@ -183,7 +202,7 @@ func (n *Node) startStages(ctx context.Context) error {
 			}
 		}
 		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
-		n.group.Go(func() error { return stage.run(ctx) })
+		n.group.Go(func() error { return n.insist(ctx, "work", stage.run) })
 	}
 	if n.config.has(RoleConnector) || n.broker != nil { // where the files are that sources are read from
 		return n.startExporter(ctx)
@@ -193,48 +212,13 @@ func (n *Node) startStages(ctx context.Context) error {
 
 func (n *Node) startExporter(ctx context.Context) error {
 	exporter := &exporter{bus: n.bus, client: n.Client(), config: &n.config, log: n.log}
-	if err := exporter.open(ctx); err != nil {
+	if err := events.Patiently(ctx, exporter.open); err != nil {
 		return err
 	}
 	if exporter.consumer != nil {
 		n.parting = append(n.parting, exporter.settle)
+		n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
 	}
-	n.group.Go(func() error { return exporter.run(ctx) })
-	return nil
-}
-
-func (n *Node) startReconciler(ctx context.Context) error {
-	relay := newRelay(n.bus, n.db, n.log)
-	postman := newPostman(n.db, n.key, n.config.Mail, n.log)
-	reconciler := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, committed: func() { relay.poke(); postman.poke() }}
-	snapshots := newSnapshotter(n.bus, n.db, &n.config, n.log)
-	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: reconciler, snapshots: snapshots, key: n.key, log: n.log}
-	n.group.Go(func() error { return reconciler.run(ctx) })
-	if err := service.catchUp(ctx); err != nil { // an answer out of an old store would mislead
-		return err
-	}
-	stopService, err := service.start(ctx)
-	if err != nil {
-		return err
-	}
-	notifier := &notifier{bus: n.bus, server: n.config.Mail, notify: n.config.Notify, log: n.log}
-	if err := notifier.open(ctx); err != nil {
-		return errors.Join(err, stopService())
-	}
-	n.parting = append(n.parting, relay.settle)
-	if n.config.Mail.Host != "" {
-		n.parting = append(n.parting, notifier.settle, postman.settle)
-	}
-	schedule := &scheduler{bus: n.bus, db: n.db, config: &n.config, log: n.log}
-	if err := service.renameSources(ctx); err != nil {
-		return errors.Join(err, stopService())
-	}
-	n.group.Go(func() error { return relay.run(ctx) })
-	n.group.Go(func() error { return schedule.run(ctx) })
-	n.group.Go(func() error { return notifier.run(ctx) })
-	n.group.Go(func() error { return postman.run(ctx) })
-	n.group.Go(func() error { return snapshots.run(ctx) })
-	n.group.Go(func() error { <-ctx.Done(); return stopService() })
 	return nil
 }
 
@@ -242,6 +226,11 @@ func (n *Node) startReconciler(ctx context.Context) error {
 func (n *Node) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	if l := n.leading.Load(); l != nil { // first the results leave that the others wait for
+		for _, wait := range l.parting {
+			wait(ctx)
+		}
+	}
 	for _, wait := range n.parting {
 		wait(ctx)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"rollcall/connectors"
 	"rollcall/events"
@@ -24,6 +25,16 @@ type normalizer struct {
 	bus   *events.Bus
 	rules *ruleBook
 	log   zerolog.Logger
+	// pace is nil when there is no limit.
+	pace *rate.Limiter
+}
+
+func newNormalizer(bus *events.Bus, rules *ruleBook, c *Config, log zerolog.Logger) *normalizer {
+	n := &normalizer{bus: bus, rules: rules, log: log}
+	if c.NormalizeRate > 0 {
+		n.pace = rate.NewLimiter(rate.Limit(c.NormalizeRate), normalizeBatch)
+	}
+	return n
 }
 
 const normalizerConsumer = "normalizers"
@@ -83,6 +94,11 @@ func gather(messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
 
 // step maps a batch, publishes the changes of each run in it, and acknowledges the records when CHANGES has them.
 func (n *normalizer) step(ctx context.Context, batch []jetstream.Msg) error {
+	if n.pace != nil {
+		if err := n.pace.WaitN(ctx, len(batch)); err != nil {
+			return err
+		}
+	}
 	out := outbox{bus: n.bus, batches: map[string]*changeBatch{}}
 	for _, msg := range batch {
 		if err := n.normalize(ctx, msg, &out); err != nil {

@@ -222,15 +222,21 @@ func knowsPINs(db *store.DB) (known bool, err error) {
 	return known, err
 }
 
-// announce lets workers elsewhere know which key this pipeline has, or fails when theirs is another one.
-func (k *pinKey) announce(ctx context.Context, bus *events.Bus, isWriter bool) error {
+// announce lets other processes know which key this pipeline has, or fails when theirs is another one. Beside an embedded server
+// the writer's counts; of several reconcilers, the first one's.
+func (k *pinKey) announce(ctx context.Context, bus *events.Bus, hasStore, isAlone bool) error {
 	bucket, err := bus.JetStream.KeyValue(ctx, events.ConfigBucket)
 	if err != nil || k == nil {
 		return err
 	}
-	if isWriter {
+	if hasStore && isAlone {
 		_, err = bucket.Put(ctx, pinKeyCheck, []byte(k.check))
 		return err
+	}
+	if hasStore {
+		if _, err := bucket.Create(ctx, pinKeyCheck, []byte(k.check)); !errors.Is(err, jetstream.ErrKeyExists) {
+			return err
+		}
 	}
 	noted, err := bucket.Get(ctx, pinKeyCheck)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"rollcall/events"
 	"rollcall/pipeline/mail"
 	"rollcall/store"
 )
@@ -19,6 +20,7 @@ import (
 // PIN until the mail server took it, so no crash loses one; the PIN itself is drawn again at the door. A letter that a
 // dying process did not see accepted is sent again, under the same Message-ID.
 type postman struct {
+	bus    *events.Bus
 	db     *store.DB
 	key    *pinKey
 	server mail.Server
@@ -26,13 +28,23 @@ type postman struct {
 	wake   chan struct{}
 	// failing is true while the mail server does not take anything.
 	failing atomic.Bool
+	// said are the letters whose end is in LOG, and may not be in the store yet.
+	said map[string]bool
+}
+
+// mailed says what became of a letter: it was taken, or why it will never be. It travels through LOG, so that whoever reads the log
+// knows which letters wait.
+type mailed struct {
+	User   string `json:"user"`
+	Issue  uint64 `json:"issue"`
+	Failed string `json:"failed,omitempty"`
 }
 
 // letterBatch is how many letters are looked at together.
 const letterBatch = 100
 
-func newPostman(db *store.DB, key *pinKey, server mail.Server, log zerolog.Logger) *postman {
-	return &postman{db: db, key: key, server: server, log: log, wake: make(chan struct{}, 1)}
+func newPostman(bus *events.Bus, db *store.DB, key *pinKey, server mail.Server, log zerolog.Logger) *postman {
+	return &postman{bus: bus, said: map[string]bool{}, db: db, key: key, server: server, log: log, wake: make(chan struct{}, 1)}
 }
 
 // letterTo is what the postman must know of a PIN that was just drawn for a user.
@@ -90,6 +102,9 @@ func (p *postman) deliverAll(ctx context.Context) error {
 	}()
 	for after := ""; ; {
 		page, err := p.letters(after)
+		if err == nil && len(page) == 0 && after == "" {
+			clear(p.said)
+		}
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -112,6 +127,9 @@ func (p *postman) letters(after string) (page []store.Letter, err error) {
 
 // deliver mails one letter, or notes why nobody can.
 func (p *postman) deliver(ctx context.Context, session *mail.Session, l *store.Letter) (*mail.Session, error) {
+	if p.said[mailedID(l, true)] {
+		return session, nil
+	}
 	var user *store.User
 	err := p.db.View(func(tx *store.Tx) (err error) { user, err = tx.User(l.User); return err })
 	if err != nil {
@@ -119,9 +137,9 @@ func (p *postman) deliver(ctx context.Context, session *mail.Session, l *store.L
 	}
 	pin := pinOf(user, l.Hash)
 	if pin == nil { // it was replaced or taken away, or has ended: there is nothing to tell
-		return session, p.drop(l)
+		return session, p.say(ctx, l, "")
 	}
-	if l.Failed != "" {
+	if l.Failed != "" || p.said[mailedID(l, false)] {
 		return session, nil
 	}
 	message, err := p.write(user, pin, l)
@@ -135,11 +153,11 @@ func (p *postman) deliver(ctx context.Context, session *mail.Session, l *store.L
 	}
 	switch {
 	case errors.Is(err, mail.ErrRefused):
-		return session, p.fail(user, l, err)
+		return session, p.fail(ctx, user, l, err)
 	case err != nil:
 		return session, err
 	}
-	return session, p.drop(l)
+	return session, p.say(ctx, l, "")
 }
 
 // pinOf returns the PIN with that hash, nil when the user has none.
@@ -177,14 +195,39 @@ func (p *postman) write(u *store.User, pin *store.Value, l *store.Letter) (*mail
 	return &mail.Message{ID: fmt.Sprintf("pin-%s-%d@rollcall", u.ID, l.Issue), To: []string{address}, Subject: "Your PIN", Text: b.String()}, nil
 }
 
-func (p *postman) drop(l *store.Letter) error {
-	return p.db.Update(func(tx *store.Tx) error { return tx.DropLetter(l) })
+// say puts into LOG what became of a letter.
+func (p *postman) say(ctx context.Context, l *store.Letter, failed string) error {
+	id := mailedID(l, failed == "")
+	if _, err := appendLog(ctx, p.bus, events.CommandSubject(commandMailed), id, mailed{User: l.User, Issue: l.Issue, Failed: failed}); err != nil {
+		return err
+	}
+	p.said[id] = true
+	return nil
+}
+
+func mailedID(l *store.Letter, done bool) string {
+	return fmt.Sprintf("mailed-%s-%d-%t", l.User, l.Issue, done)
+}
+
+// mailed forgets a letter, or notes why it will not be mailed. A later PIN's letter stays.
+func (r *reconciler) mailed(m logMessage) error {
+	var c mailed
+	if err := m.decode(&c); err != nil {
+		return err
+	}
+	letter := &store.Letter{User: c.User, Issue: c.Issue}
+	return r.update(m, func(tx *store.Tx) error {
+		if c.Failed != "" {
+			return tx.FailLetter(letter, c.Failed)
+		}
+		return tx.DropLetter(letter)
+	})
 }
 
 // fail reports a PIN that will not be mailed, with its user.
-func (p *postman) fail(u *store.User, l *store.Letter, reason error) error {
+func (p *postman) fail(ctx context.Context, u *store.User, l *store.Letter, reason error) error {
 	p.log.Error().Err(reason).Str("user", u.Text[store.UserName]).Str("try", resendHint(u.Text[store.UserName])).Msg("a PIN was not mailed")
-	return p.db.Update(func(tx *store.Tx) error { return tx.FailLetter(l, reason.Error()) })
+	return p.say(ctx, l, reason.Error())
 }
 
 func resendHint(name string) string { return "rollcall pins generate " + name + " --resend" }

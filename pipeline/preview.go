@@ -10,6 +10,7 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/pipeline/mapping"
+	"rollcall/pipeline/policy"
 	"rollcall/store"
 )
 
@@ -38,10 +39,7 @@ func Preview(ctx context.Context, source Source, n int, log zerolog.Logger, fn f
 			mapErr = errors.New(r.Problem)
 		}
 		mask(&r, m.Secrets())
-		pins := change.List[store.PINs.List()]
-		for i := range pins {
-			pins[i] = mapping.MaskSecret(pins[i])
-		}
+		maskPINs(&change, source.Options.PINs.MinimumLength)
 		return fn(r, change, mapErr)
 	})
 	if errors.Is(err, errEnough) {
@@ -60,4 +58,19 @@ func mask(r *connectors.Record, secrets []string) {
 			r.Attributes[i].Values = hidden
 		}
 	}
+}
+
+// maskPINs hides a change's PINs, and leaves those out with a warning that a run would leave out (P1, P3).
+func maskPINs(c *mapping.Change, minimum int) {
+	list := &c.List[store.PINs.List()]
+	kept := (*list)[:0]
+	for _, pin := range *list {
+		masked := mapping.MaskSecret(pin)
+		if err := policy.CheckPIN(pin, minimum); err != nil && !strings.HasPrefix(pin, carriedPIN) {
+			c.Warnings = append(c.Warnings, mapping.Warning{Property: store.PINs.String(), Value: masked, Reason: err.Error() + "; left out"})
+			continue
+		}
+		kept = append(kept, masked)
+	}
+	*list = kept
 }

@@ -43,7 +43,7 @@ func newReporter(bus *events.Bus, source string, run uint64) *reporter {
 
 // newReporter returns a reporter of what the reconciler does. Of a rebuild only its caller is told.
 func (r *reconciler) newReporter(source string, run uint64) *reporter {
-	reporter := newReporter(r.bus, source, run)
+	reporter := newReporter(r.audience(), source, run)
 	reporter.hear = r.hear
 	return reporter
 }
@@ -79,6 +79,9 @@ func (r *reporter) tell() {
 	}
 	if r.hear != nil {
 		r.hear(p)
+		return
+	}
+	if r.bus == nil { // a standby's runs are the leader's
 		return
 	}
 	if data, err := json.Marshal(p); err == nil {

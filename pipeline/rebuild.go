@@ -183,15 +183,13 @@ func (b *rebuild) readLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, committed: func() {}, rebuilding: true,
+	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, committed: func() {},
+		leads: func() bool { return false }, rebuilding: true,
 		hear: func(p Progress) {
 			if b.options.Progress != nil {
 				b.options.Progress(p)
 			}
 		}}
-	if r.failures, err = readFailures(ctx, b.bus); err != nil {
-		return err
-	}
 	if b.from >= b.to {
 		return nil
 	}
@@ -212,20 +210,6 @@ func (b *rebuild) readLog(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// readFailures returns the runs of which the log says that their changes were lost when they were to be planned: whoever reads the
-// log again must come to the same end, also when he finds them.
-func readFailures(ctx context.Context, bus *events.Bus) (map[uint64]string, error) {
-	failures := map[uint64]string{}
-	err := bus.ReadAll(ctx, events.LogStream, events.LogSubject("*", logFailed), func(msg jetstream.Msg) error {
-		var a aborted
-		if (logMessage{data: msg.Data()}).decode(&a) == nil {
-			failures[a.Run] = a.Reason
-		}
-		return nil
-	})
-	return failures, err
 }
 
 // settle takes out of the rebuilt store what the live one has told and mailed already, so that it could take its place.

@@ -213,9 +213,9 @@ func TestRebuildLostChanges(t *testing.T) {
 	c := newCompany(t, dir).start()
 	c.applied("read 4, created 4")
 	c.withBus(func(bus *events.Bus) {
-		body := `{"run":%d,"reason":"1 of its 1 changes are not in the stream any more"}`
+		body := `{"run":%d,"at":%d,"reason":"1 of its 1 changes are not in the stream any more"}`
 		run := c.sync(pipeline.SyncOptions{DryRun: true, Full: true}).Number
-		if _, err := bus.Publish(context.Background(), events.LogSubject("people", "failed"), "", fmt.Appendf(nil, body, run)); err != nil {
+		if _, err := bus.Publish(context.Background(), events.LogSubject("people", "failed"), "", fmt.Appendf(nil, body, run, run+1)); err != nil {
 			t.Fatal(err)
 		}
 	})

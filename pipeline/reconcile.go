@@ -23,11 +23,12 @@ type reconciler struct {
 	config  *Config
 	log     zerolog.Logger
 	created time.Time // of the LOG stream: its incarnation
+	trimmed uint64    // the last message that LOG has not any more
+	// leads reports whether this is the one that writes and answers; a standby follows the same log into a store of its own.
+	leads func() bool
 	// committed is told after every commit that may have left something to relay.
 	committed func()
 	waiters   waiters
-	// failures are the runs of which LOG said earlier that their changes are lost, with the reason.
-	failures map[uint64]string
 	// rebuilding is true where the log is read into a store of its own: nothing is written to any stream.
 	rebuilding bool
 	// hear is told of its progress then.
@@ -37,9 +38,6 @@ type reconciler struct {
 // run resumes what a crash interrupted and then follows LOG.
 func (r *reconciler) run(ctx context.Context) error {
 	err := r.anchor(ctx)
-	if err == nil {
-		r.failures, err = readFailures(ctx, r.bus)
-	}
 	if err == nil {
 		err = r.resume(ctx)
 	}
@@ -57,7 +55,7 @@ func (r *reconciler) follow(ctx context.Context) error {
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
 	}
-	r.waiters.done(position.Sequence)
+	r.waiters.done(max(position.Sequence, r.trimmed))
 	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
 		return r.take(ctx, msg)
 	})
@@ -202,11 +200,13 @@ func (r *reconciler) finished(ctx context.Context, m logMessage) error {
 	if f.From != state.Applied {
 		return r.fail(m, run, fmt.Sprintf("stale: it was compared with run %d, but run %d was applied meanwhile", f.From, state.Applied))
 	}
-	if reason, lost := r.failures[run.Number]; lost {
-		return r.fail(m, run, reason)
-	}
-	p := &planner{reconciler: r, message: m, run: run, finished: &f, source: state}
-	outcome, err := p.plan(ctx)
+	outcome, err := r.planUnlessFailed(ctx, m, func() (planned, error) {
+		fresh := *run
+		p := &planner{reconciler: r, message: m, run: &fresh, finished: &f, source: state}
+		outcome, err := p.plan(ctx)
+		*run = fresh
+		return outcome, err
+	})
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (r *reconciler) finished(ctx context.Context, m logMessage) error {
 func (r *reconciler) decide(ctx context.Context, m logMessage, run *store.Run, o planned) error {
 	switch {
 	case o.missing != "":
-		if err := r.sayFailed(ctx, m, run, o.missing); err != nil {
+		if err := r.sayFailed(ctx, m, run, o); err != nil {
 			return err
 		}
 		return r.fail(m, run, o.missing)
@@ -277,15 +277,6 @@ func (r *reconciler) fail(m logMessage, run *store.Run, reason string) error {
 
 func (r *reconciler) conclude(m logMessage, run *store.Run) error {
 	return r.update(m, func(tx *store.Tx) error { return closeRun(tx, m, run) })
-}
-
-// sayFailed puts into LOG that a finished run could not be planned, so that whoever reads the log again knows.
-func (r *reconciler) sayFailed(ctx context.Context, m logMessage, run *store.Run, reason string) error {
-	if r.rebuilding {
-		return fmt.Errorf("run %d of %s: %w: %s", run.Number, run.Source, ErrHistoryTrimmed, reason)
-	}
-	_, err := appendLog(ctx, r.bus, events.LogSubject(run.Source, logFailed), fmt.Sprintf("failed-%d", run.Number), aborted{Run: run.Number, Reason: reason})
-	return err
 }
 
 // open returns a source's run if it is still open, and what was applied of the source.

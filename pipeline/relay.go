@@ -2,13 +2,16 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"rollcall/connectors"
 	"rollcall/events"
 	"rollcall/store"
 )
@@ -17,11 +20,14 @@ import (
 // the stream's expected last sequence, so that nobody publishes a revision twice, and only what the stream has
 // acknowledged leaves the store.
 type relay struct {
-	bus  *events.Bus
-	db   *store.DB
-	log  zerolog.Logger
-	wake chan struct{}
-	last uint64 // the stream's last sequence
+	bus *events.Bus
+	db  *store.DB
+	// current reports whether the store holds all that the log says, and this process may speak for it.
+	current func(context.Context) bool
+	log     zerolog.Logger
+	wake    chan struct{}
+	last    uint64 // the stream's last sequence
+	runs    uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
 }
@@ -30,8 +36,8 @@ type relay struct {
 // is being applied: after every batch, it would hold the events back behind the run and the store would swell.
 const relayLead = 16 * events.MaxBatch
 
-func newRelay(bus *events.Bus, db *store.DB, log zerolog.Logger) *relay {
-	return &relay{bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
+func newRelay(bus *events.Bus, db *store.DB, current func(context.Context) bool, log zerolog.Logger) *relay {
+	return &relay{current: current, bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
 }
 
 // poke tells the relay that there may be something new. It never waits.
@@ -90,43 +96,36 @@ func (r *relay) relayAll(ctx context.Context, anchored *bool) error {
 
 // anchor compares the store with the end of USERS: what the stream has already is not published again.
 func (r *relay) anchor(ctx context.Context) error {
-	stream, err := r.bus.JetStream.Stream(ctx, events.UsersStream)
+	if err := r.anchorResults(ctx); err != nil {
+		return err
+	}
+	last, err := lastEvent(ctx, r.bus)
 	if err != nil {
 		return err
 	}
-	info := stream.CachedInfo()
-	r.last = info.State.LastSeq
-	var position store.RelayPosition
-	var head uint64
-	if err := r.db.View(func(tx *store.Tx) error {
-		position = tx.RelayPosition()
-		head, _ = tx.Head()
-		return nil
-	}); err != nil {
+	r.last = last.sequence
+	position, head, chain, err := r.standing(last.revision)
+	if err != nil {
 		return err
 	}
 	r.published = position.Revision
-	if info.State.Msgs == 0 {
-		return r.forgetStream(position, info)
+	if last.revision == 0 {
+		return r.forgetStream(position, last.created)
 	}
-	msg, err := stream.GetMsg(ctx, r.last)
-	if err != nil {
-		return fmt.Errorf("last event: %w", err)
+	if isOther(head, chain, last) {
+		return r.reset(ctx, last, head)
 	}
-	published := events.RevisionOf(msg.Header)
-	if published > head {
-		return fmt.Errorf("events are ahead of the store: revision %d was published, the store ends at %d; was an older store put back?", published, head)
-	}
+	published := last.revision
 	if published <= position.Revision {
 		return nil
 	}
 	r.published = published
-	return r.advance(published, r.last, info.Created)
+	return r.advance(published, r.last, last.created)
 }
 
 // forgetStream notes that USERS is empty: new, or all its events aged away.
-func (r *relay) forgetStream(position store.RelayPosition, info *jetstream.StreamInfo) error {
-	if position.Revision > 0 && !position.Created.Equal(info.Created) {
+func (r *relay) forgetStream(position store.RelayPosition, created time.Time) error {
+	if position.Revision > 0 && !position.Created.Equal(created) {
 		r.log.Warn().Uint64("revision", position.Revision).Msg("the stream of events was made anew; events up to this revision are not in it any more")
 	}
 	return nil
@@ -216,17 +215,20 @@ func (r *relay) pendingResults() (results []store.Result, err error) {
 	return results, err
 }
 
-// relayResults publishes results of runs and the dead letters among them, each once.
+// resultHeader holds the number of a run's result in the store: who publishes next sees which ones RUNS has.
+const resultHeader = "Rollcall-Result"
+
+// relayResults publishes results of runs, each once.
 func (r *relay) relayResults(ctx context.Context, results []store.Result) error {
 	for _, result := range results {
-		subject := events.RunSubject(result.Kind, result.Source)
-		if result.Kind == resultDead {
-			subject = events.DeadSubject("reconcile", result.Source)
+		m := events.Message{Subject: events.RunSubject(result.Kind, result.Source), Data: result.Body, Header: nats.Header{
+			resultHeader: {strconv.FormatUint(result.Number, 10)},
+		}}
+		last, err := r.bus.PublishAfter(ctx, m, r.runs)
+		if err != nil {
+			return err // after [events.ErrMoved], anchoring sees whether it was our own whose answer was lost
 		}
-		id := fmt.Sprintf("%s-result-%d", r.db.ID(), result.Number)
-		if _, err := r.bus.Publish(ctx, subject, id, result.Body); err != nil {
-			return err
-		}
+		r.runs = last
 		if err := r.db.Update(func(tx *store.Tx) error { return tx.DropResult(result.Number) }); err != nil {
 			return err
 		}
@@ -234,5 +236,124 @@ func (r *relay) relayResults(ctx context.Context, results []store.Result) error 
 	return nil
 }
 
-// resultDead marks a dead letter in the outbox of results.
-const resultDead = "dead"
+// anchorResults drops the results that RUNS has already.
+func (r *relay) anchorResults(ctx context.Context) error {
+	stream, err := r.bus.JetStream.Stream(ctx, events.RunsStream)
+	if err != nil {
+		return err
+	}
+	r.runs = stream.CachedInfo().State.LastSeq
+	if stream.CachedInfo().State.Msgs == 0 {
+		return nil
+	}
+	msg, err := stream.GetMsg(ctx, r.runs)
+	if err != nil {
+		return fmt.Errorf("last result: %w", err)
+	}
+	told, err := strconv.ParseUint(msg.Header.Get(resultHeader), 10, 64)
+	if err != nil {
+		return nil // of a version that did not say so
+	}
+	for {
+		results, err := r.pendingResults()
+		if err != nil || len(results) == 0 || results[0].Number > told {
+			return err
+		}
+		if err := r.dropResults(results, told); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *relay) dropResults(results []store.Result, told uint64) error {
+	return r.db.Update(func(tx *store.Tx) error {
+		for _, result := range results {
+			if result.Number > told {
+				return nil
+			}
+			if err := tx.DropResult(result.Number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// forgetPublished drops from a store that stands by what the leader has published. It fails with errStale when the leader's
+// events are others than this store's.
+func (r *relay) forgetPublished(ctx context.Context) error {
+	if err := r.anchorResults(ctx); err != nil {
+		return err
+	}
+	last, err := lastEvent(ctx, r.bus)
+	if err != nil || last.revision == 0 {
+		return err
+	}
+	position, head, chain, err := r.standing(last.revision)
+	if err != nil {
+		return err
+	}
+	if chain != "" && chain != last.chain {
+		return connectors.Hint(fmt.Errorf("%w: revision %d has the chain %s, the one that was published %s", errStale, last.revision, chain, last.chain),
+			"rollcall store restore --latest --force, then start again")
+	}
+	if known := min(last.revision, head); known > position.Revision {
+		return r.advance(known, last.sequence, last.created)
+	}
+	return nil
+}
+
+// standing returns what the store knows of what was published, and the chain that it has itself at a revision.
+func (r *relay) standing(revision uint64) (position store.RelayPosition, head uint64, chain string, err error) {
+	err = r.db.View(func(tx *store.Tx) (err error) {
+		head, _ = tx.Head()
+		position = tx.RelayPosition()
+		chain, err = chainAt(tx, revision)
+		return err
+	})
+	return position, head, chain, err
+}
+
+// chainAt returns the chain of a revision, "" where the store does not have it (yet, or any more).
+func chainAt(tx *store.Tx, revision uint64) (string, error) {
+	if head, chain := tx.Head(); head == revision {
+		return chain, nil
+	}
+	found, err := tx.Revisions(revision-1, 1)
+	if err != nil || len(found) == 0 || found[0].Number != revision {
+		return "", err
+	}
+	return found[0].Chain, nil
+}
+
+// publishedEvent is what the last event of USERS says.
+type publishedEvent struct {
+	revision, sequence uint64
+	chain              string
+	created            time.Time // the stream
+}
+
+// lastEvent returns the last event there is, revision 0 for none.
+func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err error) {
+	stream, err := bus.JetStream.Stream(ctx, events.UsersStream)
+	if err != nil {
+		return last, err
+	}
+	info := stream.CachedInfo()
+	last.sequence, last.created = info.State.LastSeq, info.Created
+	if info.State.Msgs == 0 {
+		return last, nil
+	}
+	msg, err := stream.GetMsg(ctx, last.sequence)
+	if err != nil {
+		return last, fmt.Errorf("last event: %w", err)
+	}
+	var body struct {
+		Chain string `json:"chain"`
+	}
+	if err := json.Unmarshal(msg.Data, &body); err != nil {
+		return last, fmt.Errorf("last event: %w", err)
+	}
+	last.revision, last.chain = events.RevisionOf(msg.Header), body.Chain
+	return last, nil
+}

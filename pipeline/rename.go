@@ -69,7 +69,7 @@ func (r *reconciler) rename(ctx context.Context, m logMessage) error {
 			return err
 		}
 	}
-	if possible {
+	if possible && r.leads() {
 		if err := r.purgeSource(ctx, c.From); err != nil {
 			return err
 		}

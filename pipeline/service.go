@@ -24,9 +24,11 @@ type service struct {
 	config     *Config
 	reconciler *reconciler
 	snapshots  *snapshotter
-	log        zerolog.Logger
-	lockout    lockout
-	key        *pinKey
+	// lease is nil where there is no other reconciler.
+	lease   *lease
+	log     zerolog.Logger
+	lockout lockout
+	key     *pinKey
 }
 
 // apiPrefix stands before the name of every endpoint.
@@ -34,7 +36,8 @@ const apiPrefix = "rollcall.api."
 
 // start registers the endpoints until ctx is done.
 func (s *service) start(ctx context.Context) (stop func() error, err error) {
-	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands"})
+	srv, err := micro.AddService(s.bus.Conn, micro.Config{Name: "rollcall", Version: "1.0.0", Description: "directory sync: users, runs, commands",
+		QueueGroupDisabled: true}) // a leader that was stopped without a word must not take questions away from the next one
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +70,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		endpoints[name] = answer(ctx, edit)
 	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), handler, micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}

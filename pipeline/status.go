@@ -24,6 +24,8 @@ type Status struct {
 	LogEnd      uint64         `json:"log_end"`
 	DeadLetters uint64         `json:"dead_letters"`
 	Sources     []SourceStatus `json:"sources"`
+	// Reconcilers are the leader and its standbys, none beside an embedded server.
+	Reconcilers []Reconciler `json:"reconcilers,omitempty"`
 	// Letters counts generated PINs that wait to be mailed, Unmailed are the first of those that will not be (P5).
 	Letters  int        `json:"letters,omitempty"`
 	Unmailed []Unmailed `json:"unmailed,omitempty"`
@@ -88,6 +90,11 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 	}
 	if status.Letters, status.Unmailed, err = unmailed(s.db); err != nil {
 		return status, err
+	}
+	if s.lease != nil {
+		if status.Reconcilers, err = s.lease.reconcilers(ctx); err != nil {
+			return status, err
+		}
 	}
 	if status.LogEnd, err = lastSequence(ctx, s.bus, events.LogStream); err != nil {
 		return status, err

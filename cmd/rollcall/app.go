@@ -27,12 +27,13 @@ func (a *app) load() (*config.Config, error) {
 }
 
 // withPipeline calls fn with a client of the server that runs on the data directory or the external NATS; where
-// there is none, of a pipeline that runs in this process as long as fn does, without schedules.
-func (a *app) withPipeline(ctx context.Context, c pipeline.Config, fn func(*pipeline.Client) error) error {
+// there is none, of a pipeline that runs in this process as long as fn does, without schedules. fn's context ends with ctx, or
+// with that pipeline.
+func (a *app) withPipeline(ctx context.Context, c pipeline.Config, fn func(context.Context, *pipeline.Client) error) error {
 	client, err := pipeline.Dial(ctx, c)
 	if err == nil {
 		defer client.Close()
-		return fn(client)
+		return fn(ctx, client)
 	}
 	if !errors.Is(err, pipeline.ErrNoServer) {
 		return err
@@ -41,7 +42,23 @@ func (a *app) withPipeline(ctx context.Context, c pipeline.Config, fn func(*pipe
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(node.Client()), node.Stop())
+	alive, die := context.WithCancelCause(ctx)
+	defer die(nil)
+	go func() { die(node.Wait()) }()
+	err = fn(alive, node.Client())
+	if stopped := node.Stop(); stopped != nil {
+		return fmt.Errorf("the pipeline stopped: %w", stopped) // whatever fn says then is a consequence
+	}
+	return err
+}
+
+// pipelineDied returns why the pipeline ended that this process runs for a command, nil while it lives or when the command was
+// interrupted.
+func pipelineDied(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
 }
 
 // client calls fn for a command that reads no source: about one source, which must be in the configuration, or about
@@ -56,7 +73,7 @@ func (a *app) client(cmd *cobra.Command, about string, fn func(ctx context.Conte
 		return err
 	}
 	c.Pipeline.Roles = []string{pipeline.RoleReconciler}
-	return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error { return fn(cmd.Context(), client) })
+	return a.withPipeline(cmd.Context(), c.Pipeline, fn)
 }
 
 func unscheduled(c pipeline.Config) pipeline.Config {

@@ -146,9 +146,9 @@ func (a *app) letters(name, what string, do func(context.Context, *pipeline.Clie
 			if err != nil {
 				return err
 			}
-			return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error {
+			return a.withPipeline(cmd.Context(), c.Pipeline, func(ctx context.Context, client *pipeline.Client) error {
 				for _, id := range ids {
-					if err := do(cmd.Context(), client, id); err != nil {
+					if err := do(ctx, client, id); err != nil {
 						return err
 					}
 				}

@@ -66,7 +66,7 @@ func (d *demonstration) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	return d.withPipeline(ctx, c.Pipeline, func(client *pipeline.Client) error {
+	return d.withPipeline(ctx, c.Pipeline, func(ctx context.Context, client *pipeline.Client) error {
 		d.client = client
 		if fresh {
 			return d.first(ctx, c)

@@ -125,7 +125,11 @@ func (a *app) complain(err error) {
 		return
 	}
 	a.print("Error: %s\n", strings.TrimSpace(err.Error()))
-	if hint := config.HintOf(err); hint != "" {
+	hint := config.HintOf(err)
+	if hint == "" && strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // NATS passes the text on, not the error
+		hint = "make room on that disk and run it again: it goes on where it was, nothing is lost"
+	}
+	if hint != "" {
 		a.print("Try: %s\n", hint)
 	}
 }

@@ -40,8 +40,8 @@ func (a *app) replay() *cobra.Command {
 			if o.Rules, err = c.Pipeline.Rules(names[0]); err != nil {
 				return err
 			}
-			return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error {
-				return a.replayOne(cmd.Context(), client, names[0], o)
+			return a.withPipeline(cmd.Context(), c.Pipeline, func(ctx context.Context, client *pipeline.Client) error {
+				return a.replayOne(ctx, client, names[0], o)
 			})
 		},
 	}

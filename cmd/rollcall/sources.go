@@ -186,7 +186,7 @@ func (a *app) checkOrphans(ctx context.Context, c *config.Config) error {
 	}
 	p, renamed := withoutRenames(c.Pipeline)
 	p.Roles = []string{pipeline.RoleReconciler}
-	return a.withPipeline(ctx, p, func(client *pipeline.Client) error {
+	return a.withPipeline(ctx, p, func(ctx context.Context, client *pipeline.Client) error {
 		status, err := client.Status(ctx)
 		if err != nil {
 			return err

@@ -42,6 +42,13 @@ func (a *app) describeStatus(s pipeline.Status) error {
 		t.row("PINs to mail", fmt.Sprint(s.Letters))
 	}
 	t.row("store", s.Store)
+	for _, r := range s.Reconcilers {
+		what, log := "stands by", r.Log
+		if r.Leads {
+			what, log = "leads", s.Log
+		}
+		t.row(what, fmt.Sprintf("%s, %s", r.Name, behind(s.LogEnd, log, "handled")))
+	}
 	if err := t.end(); err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ func (a *app) sync() *cobra.Command {
 				return err
 			}
 			o.DryRun = o.DryRun || check
-			return a.withPipeline(cmd.Context(), c.Pipeline, func(client *pipeline.Client) error {
-				return a.syncAll(cmd.Context(), client, names, o, check)
+			return a.withPipeline(cmd.Context(), c.Pipeline, func(ctx context.Context, client *pipeline.Client) error {
+				return a.syncAll(ctx, client, names, o, check)
 			})
 		},
 	}
@@ -86,6 +86,9 @@ func (a *app) syncAll(ctx context.Context, client *pipeline.Client, names []stri
 		if err == nil {
 			err = a.result(ctx, client, run, time.Since(begun))
 		}
+		if died := pipelineDied(ctx); died != nil {
+			return died
+		}
 		if err != nil {
 			a.complain(err)
 			worst = worse(worst, exitCode(err))
@@ -118,6 +121,9 @@ func (a *app) follow(ctx context.Context, client *pipeline.Client, name, job str
 	p := a.progress()
 	defer p.end()
 	run, err := client.Follow(ctx, name, job, p.update)
+	if died := pipelineDied(ctx); died != nil {
+		return run, died
+	}
 	if ctx.Err() != nil {
 		p.end()
 		return a.cancelRun(ctx, client, name, job)

@@ -201,9 +201,30 @@ func (d *desk) load(e *entry) (err error) {
 	if e.linked == nil || e.stand == anonymous || e.stand == present && !d.options.PairByObjectID {
 		return nil
 	}
+	if leaves, err := d.leaves(e); err != nil || leaves {
+		return err
+	}
 	e.unit = d.unitOf(e.linked)
 	e.unit.entries = append(e.unit.entries, e)
 	return nil
+}
+
+// leaves reports whether an entry that is another login of its user (O5) has got another personal number: it was never his, or is not
+// any more. The login that he is called after stays.
+func (d *desk) leaves(e *entry) (bool, error) {
+	number := d.number(e)
+	if e.stand != present || number == "" || number == store.Fold(e.linked.Text[store.PersonalNumber]) || len(e.origin.Change) == 0 {
+		return false, nil
+	}
+	isOther := func(ref store.OriginRef) bool { return ref.Source == d.options.Source && ref.Key != e.key }
+	if !slices.ContainsFunc(e.linked.Origins, isOther) {
+		return false, nil
+	}
+	before, err := decodeChange(e.origin.Change)
+	if err != nil {
+		return false, err
+	}
+	return store.Fold(before.Text[store.UserName]) != store.Fold(e.linked.Text[store.UserName]), nil
 }
 
 // notTaken is how the reason of an entry begins whose record says nothing that can be used: it is

@@ -320,7 +320,7 @@ func (d *desk) join(group []*entry, user *store.User) error {
 	return nil
 }
 
-// leave takes an entry from the user whom it was linked to: only without pairing by object id.
+// leave takes an entry from the user whom it was linked to: without pairing by object id, or with another personal number.
 func (d *desk) leave(e *entry) {
 	if e.linked == nil {
 		return

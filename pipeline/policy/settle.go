@@ -36,13 +36,21 @@ func (d *desk) verdicts(yield func(*verdict) error) error {
 		if len(u.entries) > 0 || u.new == u.old {
 			continue
 		}
-		v := &verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: "no entry of " + d.options.Source + " leads to this user any more [O6]"}}
+		v := &verdict{Verdict: Verdict{Action: Update, Name: nameOf(u.old), Reason: d.leftBy(u)}}
 		v.carry(u)
 		if err := yield(v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leftBy says why a user changes of whom the run reads no entry.
+func (d *desk) leftBy(u *unit) string {
+	if slices.ContainsFunc(u.new.Origins, func(ref store.OriginRef) bool { return ref.Source == d.options.Source }) {
+		return entryText(u.lost[0]) + " is somebody else now [O5]"
+	}
+	return "no entry of " + d.options.Source + " leads to this user any more [O6]"
 }
 
 // isIdle reports whether an entry is on the desk for a change of groups only, and nothing came of it: it does not count.
