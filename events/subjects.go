@@ -64,6 +64,13 @@ func ParseLogSubject(subject string) (source, what string, ok bool) {
 // RevisionSubject is where the event of a revision goes: "users.updated.<id>" after the prefix.
 func RevisionSubject(tail string) string { return "rollcall." + tail }
 
+// SnapshotRequest is where a [Snapshot] of the users is asked for, and ResetSubjects begins the subjects of events that tell consumers to
+// take a new one.
+const (
+	SnapshotRequest = "rollcall.api.users.snapshot"
+	ResetSubjects   = "rollcall.users.reset."
+)
+
 // RunSubject is where a run's result goes.
 func RunSubject(state, source string) string { return "rollcall.runs." + state + "." + source }
 
