@@ -70,6 +70,39 @@ func isUnanswered(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
+// AwaitStreams waits until the streams and the bucket are there, as long as ctx allows.
+func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
+	for _, name := range append(names, "KV_"+ConfigBucket) {
+		for {
+			_, err := b.JetStream.Stream(ctx, name)
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("stream %s: %w", name, err)
+			case <-time.After(250 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// DropConsumers forgets all consumers of a stream.
+func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
+	s, err := b.JetStream.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("stream %s: consumer %s: %w", stream, name, err)
+		}
+	}
+	return names.Err()
+}
+
 // EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
 func (b *Bus) EnsureSnapshots(ctx context.Context, replicas int) (jetstream.ObjectStore, error) {
 	bucket, err := b.JetStream.ObjectStore(ctx, SnapshotsBucket)
@@ -113,7 +146,7 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		{Name: RawStream, Subjects: []string{"rollcall.raw.*.*"}, Description: "the raw record of every entry",
 			MaxMsgsPerSubject: 8, AllowAtomicPublish: true},
 		{Name: ChangesStream, Subjects: []string{"rollcall.changes.*.*"}, Description: "the mapped changes of every run",
-			MaxAge: o.Keep, PersistMode: jetstream.AsyncPersistMode},
+			MaxAge: o.Keep},
 		{Name: LogStream, Subjects: []string{"rollcall.log.>"}, Description: "the ordered inputs of the one writer",
 			MaxAge: o.Keep},
 		{Name: UsersStream, Subjects: []string{"rollcall.users.*.*", "rollcall.groups.*.*"}, Description: "user-changed events: the store's revisions",
@@ -127,8 +160,9 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		all[i].Replicas = o.Replicas
 		all[i].AllowDirect = true
 		if o.Replicas > 1 {
-			all[i].AllowDirect = false                        // a replica that is behind would answer
-			all[i].PersistMode = jetstream.DefaultPersistMode // a cluster has no other
+			all[i].AllowDirect = false // a replica that is behind would answer
+		} else if all[i].Name == ChangesStream { // they can be made again from RAW; a cluster has no such mode
+			all[i].PersistMode = jetstream.AsyncPersistMode
 		}
 	}
 	return all

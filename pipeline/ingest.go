@@ -22,8 +22,10 @@ type ingest struct {
 	client *Client
 	source *Source
 	rules  *ruleSet
+	book   *ruleBook
 	job    Job
 	config string
+	own    string // this worker's configuration, which a replay may leave out
 	run    uint64
 	log    zerolog.Logger
 	// state is what had been applied of the source when the run began, since where it begins to read, nil for a full run.
@@ -329,6 +331,9 @@ func (in *ingest) countChanges(ctx context.Context, cancel context.CancelCauseFu
 		subject := events.ChangesSubject(in.source.Name, in.run)
 		err := in.bus.Follow(ctx, events.ChangesStream, events.FollowOptions{Subjects: []string{subject}, HeadersOnly: true},
 			func(msg jetstream.Msg) error {
+				if !events.Genuine(msg.Subject(), msg.Headers()) {
+					return nil
+				}
 				if err := parseNumbers(msg.Headers().Get(numbersHeader), seen.add); err != nil {
 					return err
 				}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -24,6 +25,7 @@ type service struct {
 	config     *Config
 	reconciler *reconciler
 	snapshots  *snapshotter
+	bootstrap  *bootstrap
 	// lease is nil where there is no other reconciler.
 	lease   *lease
 	log     zerolog.Logger
@@ -42,10 +44,6 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		return nil, err
 	}
 	endpoints := map[string]micro.HandlerFunc{
-		"store.source":    answer(ctx, s.source),
-		"store.baseline":  s.baseline,
-		"store.entries":   answer(ctx, s.entries),
-		"store.attempts":  answer(ctx, s.attempts),
 		"sources.sync":    answer(ctx, s.sync),
 		"sources.cancel":  answer(ctx, s.cancel),
 		"plans.read":      answer(ctx, s.plan),
@@ -58,6 +56,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"sources.plan":    answer(ctx, s.planRetirement),
 		"sources.retire":  answer(ctx, s.retire),
 		"users.get":       answer(ctx, s.user),
+		"users.snapshot":  answer(ctx, s.bootstrap.snapshot),
 		"entries.waiting": answer(ctx, s.unsettled),
 		"users.identify":  answer(ctx, s.identify),
 		"groups.list":     answer(ctx, s.groups),
@@ -69,8 +68,11 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
 	}
+	for name, handler := range s.workerEndpoints(ctx) {
+		endpoints[name] = handler
+	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}
@@ -92,10 +94,13 @@ func answer[Request, Response any](ctx context.Context, fn func(context.Context,
 	return func(r micro.Request) {
 		go func() {
 			var request Request
-			err := json.Unmarshal(r.Data(), &request)
+			var err error
+			if len(r.Data()) > 0 {
+				err = json.Unmarshal(r.Data(), &request)
+			}
 			var response Response
 			if err == nil {
-				response, err = fn(ctx, request)
+				response, err = fn(withTrace(ctx, nats.Header(r.Headers()), true), request)
 			}
 			respond(r, response, err)
 		}()
@@ -198,6 +203,7 @@ type entry struct {
 	// Digest is of the record last applied, and Sequence its place in RAW.
 	Digest   store.Digest
 	Sequence uint64
+	Gone     bool `json:",omitempty"`
 }
 
 func (e *entry) kind() connectors.Kind {
@@ -219,7 +225,7 @@ func (s *service) entries(_ context.Context, q entriesRequest) (found []entry, e
 				return err
 			}
 			if origin != nil {
-				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence})
+				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence, origin.Gone})
 			}
 		}
 		return nil
