@@ -61,15 +61,6 @@ func Patiently(ctx context.Context, ask func(context.Context) error) error {
 	}
 }
 
-// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
-func isUnanswered(err error) bool {
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) {
-		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
-	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
-}
-
 // AwaitStreams waits until the streams and the bucket are there, as long as ctx allows.
 func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
 	for _, name := range append(names, "KV_"+ConfigBucket) {
@@ -101,6 +92,15 @@ func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
 		}
 	}
 	return names.Err()
+}
+
+// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
+func isUnanswered(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
