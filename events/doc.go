@@ -18,7 +18,6 @@
 // store's transaction ends when the object is written, whoever reads it how slowly, any NATS client can fetch it, and
 // consumers that come together share it. It is the events' view of a user, cards masked as events mask them.
 //
-//
 // Records and changes travel in CBOR (RFC 8949, core deterministic encoding), because a record's digest is
 // over its encoded bytes and values are arbitrary text; what people and foreign programs read (LOG, RUNS, USERS,
 // DEAD) is JSON. A message of CHANGES carries the changes of many records of one run (facts.md: a publish
