@@ -56,13 +56,18 @@ func (b *Bus) Close() { b.Conn.Close() }
 // Publish writes one message and returns its sequence. A message with the same id (not empty) within two
 // minutes is written once.
 func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (uint64, error) {
+	return b.PublishMessage(ctx, Message{Subject: subject, Data: data}, id)
+}
+
+// PublishMessage is [Bus.Publish] with headers.
+func (b *Bus) PublishMessage(ctx context.Context, m Message, id string) (uint64, error) {
 	opts := []jetstream.PublishOpt{jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait)}
 	if id != "" {
 		opts = append(opts, jetstream.WithMsgID(id))
 	}
-	ack, err := b.JetStream.Publish(ctx, subject, data, opts...)
+	ack, err := b.JetStream.PublishMsg(ctx, m.stamped(ctx), opts...)
 	if err != nil {
-		return 0, fmt.Errorf("publish %s: %w", subject, err)
+		return 0, fmt.Errorf("publish %s: %w", m.Subject, err)
 	}
 	return ack.Sequence, nil
 }
@@ -75,8 +80,7 @@ const (
 
 // PublishAfter writes one message if the stream's last sequence is after, and fails with [ErrMoved] otherwise.
 func (b *Bus) PublishAfter(ctx context.Context, m Message, after uint64) (uint64, error) {
-	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
-	ack, err := b.JetStream.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(after), jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait))
+	ack, err := b.JetStream.PublishMsg(ctx, m.stamped(ctx), jetstream.WithExpectLastSequence(after), jetstream.WithRetryAttempts(patience), jetstream.WithRetryWait(patienceWait))
 	if err != nil {
 		return 0, fmt.Errorf("publish %s: %w", m.Subject, moved(err))
 	}
@@ -104,6 +108,7 @@ func (b *Bus) publishBatch(ctx context.Context, messages []Message, after *uint6
 	batch := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
 		batch[i] = &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+		Trace(ctx, batch[i].Header)
 	}
 	if after != nil {
 		batch[0].Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(*after, 10))
@@ -115,6 +120,14 @@ func (b *Bus) publishBatch(ctx context.Context, messages []Message, after *uint6
 		return 0, fmt.Errorf("publish a batch of %d to %s: %w", len(batch), batch[0].Subject, moved(err))
 	}
 	return ack.Sequence, nil
+}
+
+// stamped makes a message that says where it belongs ([Genuine]) and in which trace it was made.
+func (m Message) stamped(ctx context.Context) *nats.Msg {
+	msg := &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
+	msg.Header.Set(SubjectHeader, m.Subject)
+	Trace(ctx, msg.Header)
+	return msg
 }
 
 // cloneHeader copies a header with room for the batch's own: publishing a batch writes into it.

@@ -54,12 +54,53 @@ func Patiently(ctx context.Context, ask func(context.Context) error) error {
 		one, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := ask(one)
 		cancel()
-		unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
-		if !unanswered || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
+		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
 			return err
 		}
 		time.Sleep(patienceWait)
 	}
+}
+
+// AwaitStreams waits until the streams and the bucket are there, as long as ctx allows.
+func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
+	for _, name := range append(names, "KV_"+ConfigBucket) {
+		for {
+			_, err := b.JetStream.Stream(ctx, name)
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("stream %s: %w", name, err)
+			case <-time.After(250 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// DropConsumers forgets all consumers of a stream.
+func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
+	s, err := b.JetStream.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("stream %s: consumer %s: %w", stream, name, err)
+		}
+	}
+	return names.Err()
+}
+
+// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
+func isUnanswered(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
@@ -105,7 +146,7 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		{Name: RawStream, Subjects: []string{"rollcall.raw.*.*"}, Description: "the raw record of every entry",
 			MaxMsgsPerSubject: 8, AllowAtomicPublish: true},
 		{Name: ChangesStream, Subjects: []string{"rollcall.changes.*.*"}, Description: "the mapped changes of every run",
-			MaxAge: o.Keep, PersistMode: jetstream.AsyncPersistMode},
+			MaxAge: o.Keep},
 		{Name: LogStream, Subjects: []string{"rollcall.log.>"}, Description: "the ordered inputs of the one writer",
 			MaxAge: o.Keep},
 		{Name: UsersStream, Subjects: []string{"rollcall.users.*.*", "rollcall.groups.*.*"}, Description: "user-changed events: the store's revisions",
@@ -119,8 +160,9 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		all[i].Replicas = o.Replicas
 		all[i].AllowDirect = true
 		if o.Replicas > 1 {
-			all[i].AllowDirect = false                        // a replica that is behind would answer
-			all[i].PersistMode = jetstream.DefaultPersistMode // a cluster has no other
+			all[i].AllowDirect = false // a replica that is behind would answer
+		} else if all[i].Name == ChangesStream { // they can be made again from RAW; a cluster has no such mode
+			all[i].PersistMode = jetstream.AsyncPersistMode
 		}
 	}
 	return all

@@ -32,11 +32,17 @@ func RawSubject(source string, key store.Key) string {
 	return "rollcall.raw." + source + "." + key.String()
 }
 
+// ParseRawSubject returns the source of a subject of RAW.
+func ParseRawSubject(subject string) (source string) {
+	source, _, _ = strings.Cut(strings.TrimPrefix(subject, "rollcall.raw."), ".")
+	return source
+}
+
 // RawSubjects is where all records of a source go.
 func RawSubjects(source string) string { return "rollcall.raw." + source + ".*" }
 
-// ParseRawSubject returns the key that RawSubject was made of.
-func ParseRawSubject(subject string) (key store.Key, ok bool) {
+// ParseRawKey returns the key that RawSubject was made of.
+func ParseRawKey(subject string) (key store.Key, ok bool) {
 	key, err := store.ParseKey(subject[strings.LastIndexByte(subject, '.')+1:])
 	return key, err == nil && strings.HasPrefix(subject, "rollcall.raw.")
 }

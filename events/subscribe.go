@@ -109,7 +109,7 @@ func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, r reader, then
 		follow.Since = time.Time{}
 	}
 	return b.Follow(ctx, UsersStream, follow, func(msg jetstream.Msg) error {
-		if RevisionOf(msg.Headers()) > o.After {
+		if GenuineEvent(msg.Subject(), msg.Headers()) && RevisionOf(msg.Headers()) > o.After {
 			if _, err := r.handle(msg.Headers(), msg.Data()); err != nil {
 				return err
 			}
@@ -146,7 +146,7 @@ func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, r reader
 
 // deliver hands one message over: done, or again in a second.
 func (o SubscribeOptions) deliver(msg jetstream.Msg, r reader) error {
-	if RevisionOf(msg.Headers()) <= o.After {
+	if !GenuineEvent(msg.Subject(), msg.Headers()) || RevisionOf(msg.Headers()) <= o.After {
 		return msg.Ack()
 	}
 	parsed, err := r.handle(msg.Headers(), msg.Data())

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/nats-io/nats.go"
 )
 
 // numbersHeader names the records whose changes a message of CHANGES carries: "1-400,407".
@@ -14,6 +16,8 @@ const numbersHeader = "Rollcall-Numbers"
 type changeBatch struct {
 	numbers []uint64
 	data    []byte
+	// trace is the header of a record of the run, which names its trace.
+	trace nats.Header
 }
 
 // maxChangeBytes keeps a message of CHANGES under NATS's payload limit of 1 MiB.

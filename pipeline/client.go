@@ -61,7 +61,7 @@ func (c *Client) Follow(ctx context.Context, source, job string, progress func(P
 	defer func() { _ = told.Unsubscribe() }()
 	watch, err := c.watch(source, func(run *store.Run) bool { return run.Job == job && !run.Again },
 		func(ctx context.Context) (*store.Run, error) {
-			a, err := call[attempts](ctx, c, "store.attempts", attemptsRequest{source, job})
+			a, err := call[attempts](ctx, c, "store.attempts."+source, attemptsRequest{source, job})
 			return a.Last, err
 		})
 	if err != nil {
@@ -261,7 +261,9 @@ func (c *Client) ask(ctx context.Context, endpoint string, request any) ([]byte,
 		ctx, cancel = context.WithTimeout(ctx, 10*time.Minute) // an approval answers when its run was applied
 		defer cancel()
 	}
-	msg, err := c.bus.Conn.RequestWithContext(ctx, apiPrefix+endpoint, data)
+	question := &nats.Msg{Subject: apiPrefix + endpoint, Header: nats.Header{}, Data: data}
+	events.Trace(ctx, question.Header)
+	msg, err := c.bus.Conn.RequestMsgWithContext(ctx, question)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, connectors.Hint(fmt.Errorf("%s: %w", endpoint, ErrNoServer), "start one: rollcall serve")
 	}
@@ -330,7 +332,7 @@ func question[Response any](ctx context.Context, c *Client, endpoint string, req
 }
 
 func (c *Client) source(ctx context.Context, name string) (store.Source, error) {
-	return question[store.Source](ctx, c, "store.source", sourceRequest{name})
+	return question[store.Source](ctx, c, "store.source."+name, sourceRequest{name})
 }
 
 func (c *Client) baseline(ctx context.Context, source string, after store.Key) ([]store.BaselineEntry, uint64, bool, error) {
@@ -338,7 +340,7 @@ func (c *Client) baseline(ctx context.Context, source string, after store.Key) (
 	if after != (store.Key{}) {
 		text = after.String()
 	}
-	data, err := c.insist(ctx, "store.baseline", baselineRequest{source, text})
+	data, err := c.insist(ctx, "store.baseline."+source, baselineRequest{source, text})
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -350,14 +352,14 @@ func (c *Client) entries(ctx context.Context, source string, keys []store.Key) (
 	for _, k := range keys {
 		q.Keys = append(q.Keys, k.String())
 	}
-	return question[[]entry](ctx, c, "store.entries", q)
+	return question[[]entry](ctx, c, "store.entries."+source, q)
 }
 
 // watchRun watches for the end of a run.
 func (c *Client) watchRun(source string, number uint64) (*runWatch, error) {
 	return c.watch(source, func(run *store.Run) bool { return run.Number == number },
 		func(ctx context.Context) (*store.Run, error) {
-			run, err := c.Run(ctx, source, number)
+			run, err := call[store.Run](ctx, c, "store.run."+source, runRequest{source, number})
 			if errors.Is(err, ErrNotFound) {
 				return nil, nil // its "started" was not handled yet
 			}
@@ -380,7 +382,7 @@ func (c *Client) watch(source string, wanted func(*store.Run) bool, ask func(con
 	w := &runWatch{ask: ask, wanted: wanted, done: make(chan struct{})}
 	sub, err := c.bus.Conn.Subscribe(events.RunSubject("*", source), func(msg *nats.Msg) {
 		var run store.Run
-		if json.Unmarshal(msg.Data, &run) == nil {
+		if events.GenuineRecord(msg.Header) && json.Unmarshal(msg.Data, &run) == nil {
 			w.learn(&run)
 		}
 	})
@@ -446,7 +448,7 @@ func (w *runWatch) learn(run *store.Run) {
 
 // attemptsOf says how many attempts of a job were begun, and whether one has a result that stands.
 func (c *Client) attemptsOf(ctx context.Context, source, job string) (begun jobState, err error) {
-	a, err := question[attempts](ctx, c, "store.attempts", attemptsRequest{source, job})
+	a, err := question[attempts](ctx, c, "store.attempts."+source, attemptsRequest{source, job})
 	if err != nil {
 		return begun, err
 	}

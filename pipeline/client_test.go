@@ -31,7 +31,7 @@ func deafClient(t *testing.T, deaf int, answer *store.Run) (*Client, <-chan stru
 		t.Fatal(err)
 	}
 	asked := make(chan struct{}, 100)
-	_, err = bus.Conn.Subscribe(apiPrefix+"store.attempts", func(msg *nats.Msg) {
+	_, err = bus.Conn.Subscribe(apiPrefix+"store.attempts.*", func(msg *nats.Msg) {
 		asked <- struct{}{}
 		if deaf--; deaf >= 0 {
 			return

@@ -43,6 +43,10 @@ type Config struct {
 	PINKeyFile string
 	// Roles of this process, none for all.
 	Roles []string
+	// Serves are the sources whose jobs this process takes as a connector worker, none for all.
+	Serves []string
+	// MetricsListen is where /metrics, /livez, /readyz and /startupz are served, "" for nowhere.
+	MetricsListen string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
 	// NormalizeRate is how many records a second this process maps at most, 0 for as many as it can.
@@ -67,8 +71,11 @@ type ByHand struct {
 type NATS struct {
 	// URL of an external server or cluster; empty for the embedded one.
 	URL string
-	// CredentialsFile is a NATS credentials file for the external server.
-	CredentialsFile string
+	// CredentialsFile is a NATS credentials file for the external server; User and PasswordFile are the other way to sign in.
+	CredentialsFile, User, PasswordFile string
+	// CAFile holds the authorities that the server's certificate may come from, empty for the system's; CertFile and KeyFile
+	// are a client certificate.
+	CAFile, CertFile, KeyFile string
 	// Listen is where the embedded server listens, a free port on loopback when empty.
 	Listen   string
 	Replicas int
@@ -160,6 +167,16 @@ func (c *Config) source(name string) (*Source, error) {
 		}
 	}
 	return nil, connectors.Hint(fmt.Errorf("%w: %q", ErrUnknownSource, name), "rollcall check lists the sources of the configuration")
+}
+
+// served returns the sources whose jobs this process takes.
+func (c *Config) served() (sources []Source) {
+	for _, s := range c.Sources {
+		if len(c.Serves) == 0 || slices.Contains(c.Serves, s.Name) {
+			sources = append(sources, s)
+		}
+	}
+	return sources
 }
 
 func (c *Config) has(role string) bool { return len(c.Roles) == 0 || slices.Contains(c.Roles, role) }

@@ -20,6 +20,8 @@ type ExportOptions struct {
 	Positional bool
 	// HashedPINs writes PINs that do not expire as what only the same key reads back.
 	HashedPINs bool
+	// own asks as the source's worker, who may ask about nothing else.
+	own bool
 }
 
 // Export writes users as a file that a CSV source reads back (V2, V3, V6): importing it into an empty store gives equal
@@ -83,8 +85,12 @@ type exportedUser struct {
 }
 
 func (c *Client) exported(ctx context.Context, o ExportOptions, fn func(*exportedUser) error) error {
+	endpoint := "users.list"
+	if o.own {
+		endpoint = "store.users." + o.Query.Source
+	}
 	for after, more := "", true; more; {
-		page, err := call[userPage](ctx, c, "users.list", usersRequest{Query: o.Query, After: after, Keys: true, PINs: o.HashedPINs})
+		page, err := call[userPage](ctx, c, endpoint, ownUsersRequest{o.Query.Source, usersRequest{Query: o.Query, After: after, Keys: true, PINs: o.HashedPINs}})
 		if err != nil {
 			return err
 		}

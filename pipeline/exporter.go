@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -18,29 +17,27 @@ import (
 type exporter struct {
 	bus      *events.Bus
 	client   *Client
-	config   *Config
+	source   Source
 	log      zerolog.Logger
 	consumer jetstream.Consumer
 }
 
-const exportConsumer = "exports"
+// exportConsumer is the consumer of a source: a worker may be kept to its own.
+func exportConsumer(source string) string { return "exports-" + source }
 
-// open lets the exporter begin at the next result, or forgets its place where no source is exported.
-func (e *exporter) open(ctx context.Context) (err error) {
-	var subjects []string
-	for _, s := range e.config.Sources {
-		if s.Export != "" {
-			subjects = append(subjects, events.RunSubject(string(store.Applied), s.Name))
+// open lets the exporter begin at the next result, or, where it may, forgets its place when the source is not exported.
+func (e *exporter) open(ctx context.Context, mayForget bool) (err error) {
+	if e.source.Export == "" {
+		if mayForget {
+			err = e.bus.JetStream.DeleteConsumer(ctx, events.RunsStream, exportConsumer(e.source.Name))
 		}
-	}
-	if len(subjects) == 0 {
-		if err = e.bus.JetStream.DeleteConsumer(ctx, events.RunsStream, exportConsumer); isMissing(err) {
+		if isMissing(err) {
 			err = nil
 		}
 		return err
 	}
 	e.consumer, err = e.bus.JetStream.CreateOrUpdateConsumer(ctx, events.RunsStream, jetstream.ConsumerConfig{
-		Durable: exportConsumer, FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: exportConsumer(e.source.Name), FilterSubject: events.RunSubject(string(store.Applied), e.source.Name), DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Minute, MaxDeliver: -1,
 	})
 	if err != nil {
@@ -67,36 +64,21 @@ func (e *exporter) run(ctx context.Context) error {
 	}
 }
 
-// take writes the file of every source among the results once. A run stands whatever becomes of its export.
+// take writes the file once for all results. A run stands whatever becomes of its export.
 func (e *exporter) take(ctx context.Context, results []jetstream.Msg) {
-	written := map[string]bool{}
+	log := e.log.With().Str("source", e.source.Name).Str("path", e.source.Export).Logger()
+	users, err := e.client.ExportFile(ctx, e.source.Export, ExportOptions{Query: UserQuery{Source: e.source.Name}, own: true})
+	if ctx.Err() != nil {
+		return // the next start writes it
+	}
+	if err != nil {
+		log.Error().Err(err).Msg("the export failed; the run was applied")
+	} else {
+		log.Info().Int("users", users).Msg("exported")
+	}
 	for _, msg := range results {
-		var run store.Run
-		err := json.Unmarshal(msg.Data(), &run)
-		if err == nil && !written[run.Source] {
-			err = e.export(ctx, run.Source)
-			written[run.Source] = true
-		}
-		if ctx.Err() != nil {
-			return // the next start writes it
-		}
-		if err != nil {
-			e.log.Error().Err(err).Str("source", run.Source).Msg("the export failed; the run was applied")
-		}
 		_ = msg.Ack()
 	}
-}
-
-func (e *exporter) export(ctx context.Context, name string) error {
-	source, err := e.config.source(name)
-	if err != nil {
-		return err
-	}
-	users, err := e.client.ExportFile(ctx, source.Export, ExportOptions{Query: UserQuery{Source: name}})
-	if err == nil {
-		e.log.Info().Str("source", name).Int("users", users).Str("path", source.Export).Msg("exported")
-	}
-	return err
 }
 
 // settle waits until the results there are have had their files, no longer than ctx.

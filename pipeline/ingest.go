@@ -331,6 +331,9 @@ func (in *ingest) countChanges(ctx context.Context, cancel context.CancelCauseFu
 		subject := events.ChangesSubject(in.source.Name, in.run)
 		err := in.bus.Follow(ctx, events.ChangesStream, events.FollowOptions{Subjects: []string{subject}, HeadersOnly: true},
 			func(msg jetstream.Msg) error {
+				if !events.Genuine(msg.Subject(), msg.Headers()) {
+					return nil
+				}
 				if err := parseNumbers(msg.Headers().Get(numbersHeader), seen.add); err != nil {
 					return err
 				}

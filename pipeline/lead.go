@@ -32,7 +32,7 @@ func (n *Node) committed() {
 
 // startReconciler starts to follow LOG, and leads at once or, on a NATS that others may use, when it has the lease.
 func (n *Node) startReconciler(ctx context.Context) error {
-	r := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, leads: n.leads, committed: n.committed}
+	r := &reconciler{bus: n.bus, db: n.db, rules: n.rules, config: &n.config, log: n.log, traces: &n.traces, leads: n.leads, committed: n.committed}
 	if n.lease == nil {
 		n.group.Go(func() error { return r.run(ctx) })
 		return n.lead(ctx, n.group, r)
@@ -146,6 +146,8 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 		return err
 	}
 	l := &leadership{relay: newRelay(n.bus, n.db, r.current, n.log), postman: newPostman(n.bus, n.db, n.key, n.config.Mail, n.log)}
+	l.relay.traces = &n.traces
+	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
@@ -168,6 +170,7 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 	group.Go(func() error { return notifier.run(ctx) })
 	group.Go(func() error { return l.postman.run(ctx) })
 	group.Go(func() error { return snapshots.run(ctx) })
+	group.Go(func() error { return watcher.run(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		n.leading.CompareAndSwap(l, nil)

@@ -29,6 +29,9 @@ type Node struct {
 	bus    *events.Bus
 	key    *pinKey
 	rules  *ruleBook
+	// metricsAddress is where metrics are served, "" for nowhere; traces are those of the revisions that wait.
+	metricsAddress string
+	traces         traceBook
 	// lease is nil beside an embedded server; leading is nil while this process does not lead.
 	lease   *lease
 	leading atomic.Pointer[leadership]
@@ -55,6 +58,9 @@ func Start(ctx context.Context, c Config, log zerolog.Logger) (*Node, error) {
 	ctx, n.stop = context.WithCancel(ctx)
 	n.group, ctx = errgroup.WithContext(ctx)
 	if err := n.startStages(ctx); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	if err := n.startHealth(ctx); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}
 	return n, nil
@@ -110,8 +116,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.connect(embedded); err != nil {
 		return err
 	}
-	err := n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
-	if err != nil {
+	if err := n.openStreams(ctx); err != nil {
 		return err
 	}
 	if !embedded && n.config.has(RoleReconciler) {
@@ -122,7 +127,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openKey(); err != nil {
 		return err
 	}
-	err = events.Patiently(ctx, func(ctx context.Context) error { return n.key.announce(ctx, n.bus, n.db != nil, embedded) })
+	err := events.Patiently(ctx, func(ctx context.Context) error { return n.key.announce(ctx, n.bus, n.db != nil, embedded) })
 	if err != nil {
 		return err
 	}
@@ -130,6 +135,32 @@ func (n *Node) open(ctx context.Context) error {
 		n.rules, err = openRuleBook(ctx, n.bus, n.key)
 		return err
 	})
+}
+
+// openStreams makes the streams where the writer is; the other roles may only look at those that they use.
+func (n *Node) openStreams(ctx context.Context) error {
+	if n.config.has(RoleReconciler) {
+		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
+	}
+	ctx, cancel := context.WithTimeout(ctx, streamsWait)
+	defer cancel()
+	var names []string
+	for _, role := range n.config.Roles {
+		names = append(names, usedStreams[role]...)
+	}
+	if err := n.bus.AwaitStreams(ctx, names); err != nil {
+		return connectors.Hint(err, "start a reconciler, which makes the streams, and see whether nats.user may use them (deployments/nats)")
+	}
+	return nil
+}
+
+// streamsWait is how long a worker waits for the reconciler to make the streams.
+const streamsWait = 30 * time.Second
+
+// usedStreams are the streams that a worker's role works with.
+var usedStreams = map[string][]string{
+	RoleConnector:  {events.JobsStream, events.RawStream, events.ChangesStream, events.LogStream},
+	RoleNormalizer: {events.RawStream, events.ChangesStream},
 }
 
 func (n *Node) openStore(o store.Options) error {
@@ -160,7 +191,11 @@ func lockedHint(err error, dir string) error {
 }
 
 func (n *Node) connect(embedded bool) (err error) {
-	url, options := n.config.NATS.URL, natsOptions(n.config.NATS)
+	url := n.config.NATS.URL
+	options, err := n.config.NATS.Options()
+	if err != nil {
+		return err
+	}
 	if embedded {
 		n.broker, err = broker.Start(broker.Options{Dir: filepath.Join(n.config.DataDir, brokerDir), Listen: n.config.NATS.Listen, Log: n.log})
 		if err != nil {
@@ -171,17 +206,10 @@ func (n *Node) connect(embedded bool) (err error) {
 	}
 	refused := func(err error) { n.log.Error().Err(err).Msg("NATS refuses") }
 	if n.bus, err = events.Connect(url, refused, options...); err != nil {
-		return connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+		return connectors.Hint(err, connectHint)
 	}
 	n.closers = append(n.closers, func() error { n.bus.Close(); return nil })
 	return nil
-}
-
-func natsOptions(c NATS) []nats.Option {
-	if c.CredentialsFile == "" {
-		return nil
-	}
-	return []nats.Option{nats.UserCredentials(c.CredentialsFile)}
 }
 
 // startStages starts the stages in the reverse order of a record's way, so that each finds the next one ready.
@@ -197,7 +225,7 @@ func (n *Node) startStages(ctx context.Context) error {
 	}
 	if n.config.has(RoleConnector) {
 		if n.broker != nil { // jobs of a process that died wait for nobody: there can be no other worker here
-			if err := n.bus.JetStream.DeleteConsumer(ctx, events.JobsStream, jobsConsumer); err != nil && !isMissing(err) {
+			if err := n.bus.DropConsumers(ctx, events.JobsStream); err != nil {
 				return err
 			}
 		}
@@ -211,13 +239,15 @@ func (n *Node) startStages(ctx context.Context) error {
 }
 
 func (n *Node) startExporter(ctx context.Context) error {
-	exporter := &exporter{bus: n.bus, client: n.Client(), config: &n.config, log: n.log}
-	if err := events.Patiently(ctx, exporter.open); err != nil {
-		return err
-	}
-	if exporter.consumer != nil {
-		n.parting = append(n.parting, exporter.settle)
-		n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
+	for _, source := range n.config.served() {
+		exporter := &exporter{bus: n.bus, client: n.Client(), source: source, log: n.log}
+		if err := events.Patiently(ctx, func(ctx context.Context) error { return exporter.open(ctx, n.broker != nil) }); err != nil {
+			return err
+		}
+		if exporter.consumer != nil {
+			n.parting = append(n.parting, exporter.settle)
+			n.group.Go(func() error { return n.insist(ctx, "export", exporter.run) })
+		}
 	}
 	return nil
 }
@@ -259,7 +289,11 @@ type address struct {
 // Dial connects to the pipeline that works on this configuration: the external NATS, or the process that serves
 // this data directory. It fails with [ErrNoServer] when there is none.
 func Dial(ctx context.Context, c Config) (*Client, error) {
-	url, options := c.NATS.URL, natsOptions(c.NATS)
+	url := c.NATS.URL
+	options, err := c.NATS.Options()
+	if err != nil {
+		return nil, err
+	}
 	if url == "" {
 		a, err := readAddress(filepath.Join(c.DataDir, addressFile))
 		if err != nil {
@@ -272,7 +306,7 @@ func Dial(ctx context.Context, c Config) (*Client, error) {
 		if c.NATS.URL == "" {
 			return nil, fmt.Errorf("%w at %s", ErrNoServer, url) // it died and left its address behind
 		}
-		return nil, connectors.Hint(err, "is the server running, and are nats.url and nats.credentials_file right?")
+		return nil, connectors.Hint(err, connectHint)
 	}
 	client := &Client{bus: bus, owned: true}
 	asked, cancel := context.WithTimeout(ctx, 3*time.Second)

@@ -119,6 +119,10 @@ func (n *normalizer) step(ctx context.Context, batch []jetstream.Msg) error {
 // normalize maps one record. A record that cannot be mapped goes to the dead letters and on as a bare sighting:
 // a bad entry is not a missing user.
 func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg, out *outbox) error {
+	if !events.GenuineRecord(msg.Headers()) {
+		n.log.Error().Str("subject", msg.Subject()).Msg("record was not published under this subject and is dropped")
+		return nil
+	}
 	var raw rawRecord
 	if err := cbor.Unmarshal(msg.Data(), &raw); err != nil {
 		n.log.Error().Err(err).Str("subject", msg.Subject()).Msg("record cannot be read and is dropped")
@@ -131,6 +135,10 @@ func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg, out *outb
 	rules, err := n.rules.load(ctx, raw.Config)
 	if err != nil {
 		return err
+	}
+	if source := events.ParseRawSubject(msg.Subject()); source != raw.Source || source != rules.Options.Source {
+		n.log.Error().Str("subject", msg.Subject()).Str("source", raw.Source).Msg("record of another source than its subject and rules say is dropped")
+		return nil
 	}
 	change, err := rules.change(&raw)
 	if err != nil {
@@ -146,7 +154,7 @@ func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg, out *outb
 	if err != nil {
 		return err
 	}
-	return out.add(events.ChangesSubject(raw.Source, raw.Run), raw.Number, data)
+	return out.add(events.ChangesSubject(raw.Source, raw.Run), raw.Number, data, msg.Headers())
 }
 
 // change maps a raw record under the rules that it was read with.
@@ -190,10 +198,11 @@ type outbox struct {
 	waiting []jetstream.PubAckFuture
 }
 
-func (o *outbox) add(subject string, number uint64, change []byte) error {
+// add adds the change of a record, whose header says in which trace its run is.
+func (o *outbox) add(subject string, number uint64, change []byte, record nats.Header) error {
 	b := o.batches[subject]
 	if b == nil {
-		b = &changeBatch{}
+		b = &changeBatch{trace: record}
 		o.batches[subject] = b
 	}
 	b.add(number, change)
@@ -206,7 +215,8 @@ func (o *outbox) add(subject string, number uint64, change []byte) error {
 func (o *outbox) send(subject string) error {
 	b := o.batches[subject]
 	delete(o.batches, subject)
-	msg := &nats.Msg{Subject: subject, Data: b.data, Header: nats.Header{numbersHeader: {formatNumbers(b.numbers)}}}
+	msg := &nats.Msg{Subject: subject, Data: b.data, Header: nats.Header{numbersHeader: {formatNumbers(b.numbers)}, events.SubjectHeader: {subject}}}
+	events.Trace(events.TraceOf(context.Background(), b.trace), msg.Header)
 	future, err := o.bus.JetStream.PublishMsgAsync(msg, jetstream.WithStallWait(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", subject, err)

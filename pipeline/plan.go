@@ -66,6 +66,9 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err != nil {
 		return planned{}, err
 	}
+	if of := rules.Options.Source; of != p.run.Source {
+		return planned{missing: fmt.Sprintf("its rules %s are those of source %q", p.run.Config, of)}, nil
+	}
 	if err := p.dropOldPlan(p.run.Source, p.run.Number); err != nil {
 		return planned{}, err
 	}
@@ -160,7 +163,12 @@ func (p *planner) runChanges(ctx context.Context, fn func([]mapping.Change) erro
 	group.Go(func() error {
 		defer close(full)
 		subject := events.ChangesSubject(p.run.Source, p.run.Number)
-		if err := p.bus.ReadAll(ctx, events.ChangesStream, subject, func(msg jetstream.Msg) error { return reader.message(ctx, msg.Data()) }); err != nil {
+		if err := p.bus.ReadAll(ctx, events.ChangesStream, subject, func(msg jetstream.Msg) error {
+			if !events.Genuine(msg.Subject(), msg.Headers()) {
+				return nil
+			}
+			return reader.message(ctx, msg.Data())
+		}); err != nil {
 			return err
 		}
 		return reader.flush(ctx)

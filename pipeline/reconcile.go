@@ -29,6 +29,7 @@ type reconciler struct {
 	// committed is told after every commit that may have left something to relay.
 	committed func()
 	waiters   waiters
+	traces    *traceBook
 	// rebuilding is true where the log is read into a store of its own: nothing is written to any stream.
 	rebuilding bool
 	// hear is told of its progress then.
@@ -71,7 +72,15 @@ func (r *reconciler) take(ctx context.Context, msg jetstream.Msg) error {
 	m := logMessage{sequence: meta.Sequence.Stream, time: meta.Timestamp.UTC(), data: msg.Data(), source: source,
 		position: store.Position{Sequence: meta.Sequence.Stream, Created: r.created, Fingerprint: store.DigestOf(msg.Subject(), msg.Data())}}
 	defer r.waiters.done(m.sequence)
-	err = r.handle(ctx, what, m)
+	ctx = withTrace(ctx, msg.Headers(), false)
+	if err := r.traces.begin(ctx, r.db); err != nil {
+		return err
+	}
+	if events.Genuine(msg.Subject(), msg.Headers()) {
+		err = r.handle(ctx, what, m)
+	} else {
+		err = &badMessage{errors.New("it was not published under this subject")}
+	}
 	var bad *badMessage
 	if errors.As(err, &bad) {
 		r.log.Error().Err(err).Uint64("sequence", m.sequence).Str("subject", msg.Subject()).Msg("message of the log is skipped")
@@ -230,9 +239,12 @@ func (r *reconciler) decide(ctx context.Context, m logMessage, run *store.Run, o
 	return r.apply(ctx, m, run)
 }
 
+// approvalAskedFor is the reason of a held run that the guard would have let pass.
+const approvalAskedFor = "approval was asked for"
+
 // hold keeps the plan for a person to decide on.
 func (r *reconciler) hold(m logMessage, run *store.Run, o planned) error {
-	run.State, run.Reason = store.Held, "approval was asked for"
+	run.State, run.Reason = store.Held, approvalAskedFor
 	if len(o.trips) > 0 {
 		run.Reason = tripText(o.trips)
 	}

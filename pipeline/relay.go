@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"rollcall/connectors"
@@ -24,10 +25,12 @@ type relay struct {
 	db  *store.DB
 	// current reports whether the store holds all that the log says, and this process may speak for it.
 	current func(context.Context) bool
-	log     zerolog.Logger
-	wake    chan struct{}
-	last    uint64 // the stream's last sequence
-	runs    uint64 // the last sequence of RUNS
+	// traces says in which trace a revision was made, nil in no relay that publishes.
+	traces *traceBook
+	log    zerolog.Logger
+	wake   chan struct{}
+	last   uint64 // the stream's last sequence
+	runs   uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
 }
@@ -165,6 +168,7 @@ func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
 	for i, revision := range revisions {
 		revision.Body = withChain(revision)
 		batch[i] = events.RevisionMessage(r.db.ID(), revision)
+		events.Trace(r.traces.of(ctx, revision.Number), batch[i].Header)
 	}
 	last, err := r.bus.PublishBatch(ctx, batch, &r.last)
 	if errors.Is(err, events.ErrMoved) {
@@ -344,9 +348,9 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	if info.State.Msgs == 0 {
 		return last, nil
 	}
-	msg, err := stream.GetMsg(ctx, last.sequence)
-	if err != nil {
-		return last, fmt.Errorf("last event: %w", err)
+	msg, err := lastGenuine(ctx, stream, info.State)
+	if err != nil || msg == nil {
+		return last, err
 	}
 	var body struct {
 		Chain string `json:"chain"`
@@ -356,4 +360,18 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	}
 	last.revision, last.chain = events.RevisionOf(msg.Header), body.Chain
 	return last, nil
+}
+
+// lastGenuine returns the stream's last event, past what was copied into the stream behind it, nil for none.
+func lastGenuine(ctx context.Context, stream jetstream.Stream, state jetstream.StreamState) (*jetstream.RawStreamMsg, error) {
+	for sequence := state.LastSeq; sequence >= state.FirstSeq; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !isMissing(err) {
+			return nil, fmt.Errorf("last event: %w", err)
+		}
+		if err == nil && events.GenuineEvent(msg.Subject, msg.Header) {
+			return msg, nil
+		}
+	}
+	return nil, nil
 }

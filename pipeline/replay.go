@@ -284,7 +284,7 @@ func parseRaw(msg jetstream.Msg) (key store.Key, raw *rawRecord, sequence uint64
 		return key, nil, 0, err
 	}
 	raw = &rawRecord{}
-	key, ok := events.ParseRawSubject(msg.Subject())
+	key, ok := events.ParseRawKey(msg.Subject())
 	if !ok || cbor.Unmarshal(msg.Data(), raw) != nil {
 		return key, nil, 0, nil
 	}
@@ -391,7 +391,7 @@ func (r *replay) tell(c *mapping.Change) error {
 		return err
 	}
 	r.report.mapped.Store(int64(r.number))
-	return r.out.add(events.ChangesSubject(r.source.Name, r.run), r.number, data)
+	return r.out.add(events.ChangesSubject(r.source.Name, r.run), r.number, data, nil)
 }
 
 // refuseTrimmed says whose records are lost.

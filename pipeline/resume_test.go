@@ -99,7 +99,7 @@ func newReconciler(t *testing.T) *reconciler {
 			t.Error(err)
 		}
 	})
-	r := &reconciler{bus: bus, db: db, config: &Config{}, log: zerolog.Nop(), leads: func() bool { return true }, committed: func() {}}
+	r := &reconciler{bus: bus, db: db, config: &Config{}, log: zerolog.Nop(), traces: &traceBook{}, leads: func() bool { return true }, committed: func() {}}
 	if err := db.Update(fillWithHR); err != nil {
 		t.Fatal(err)
 	}

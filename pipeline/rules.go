@@ -61,6 +61,9 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load rules %s: %w", hash, err)
 	}
+	if hashOf(value.Value()) != hash {
+		return nil, fmt.Errorf("rules %s: somebody put other rules under this hash", hash)
+	}
 	e := &ruleSet{}
 	if err := json.Unmarshal(value.Value(), &e.Rules); err != nil {
 		return nil, fmt.Errorf("rules %s: %w", hash, err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -43,10 +44,6 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		return nil, err
 	}
 	endpoints := map[string]micro.HandlerFunc{
-		"store.source":    answer(ctx, s.source),
-		"store.baseline":  s.baseline,
-		"store.entries":   answer(ctx, s.entries),
-		"store.attempts":  answer(ctx, s.attempts),
 		"sources.sync":    answer(ctx, s.sync),
 		"sources.cancel":  answer(ctx, s.cancel),
 		"plans.read":      answer(ctx, s.plan),
@@ -71,8 +68,11 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 	for name, edit := range s.edits() {
 		endpoints[name] = answer(ctx, edit)
 	}
+	for name, handler := range s.workerEndpoints(ctx) {
+		endpoints[name] = handler
+	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.ReplaceAll(name, ".", "-"), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}
@@ -100,7 +100,7 @@ func answer[Request, Response any](ctx context.Context, fn func(context.Context,
 			}
 			var response Response
 			if err == nil {
-				response, err = fn(ctx, request)
+				response, err = fn(withTrace(ctx, nats.Header(r.Headers()), true), request)
 			}
 			respond(r, response, err)
 		}()

@@ -305,6 +305,9 @@ func (c *changeCounter) follow(ctx context.Context, bus *events.Bus, source stri
 	c.mu.Unlock()
 	all := strings.TrimSuffix(events.ChangesSubject(source, 0), "0") + "*"
 	return bus.Follow(ctx, events.ChangesStream, events.FollowOptions{From: from, Subjects: []string{all}, HeadersOnly: true}, func(msg jetstream.Msg) error {
+		if !events.Genuine(msg.Subject(), msg.Headers()) {
+			return nil
+		}
 		run, err := strconv.ParseUint(msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:], 10, 64)
 		if err != nil {
 			return fmt.Errorf("subject %s: %w", msg.Subject(), err)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,6 +25,10 @@ type Status struct {
 	LogEnd      uint64         `json:"log_end"`
 	DeadLetters uint64         `json:"dead_letters"`
 	Sources     []SourceStatus `json:"sources"`
+	Lag         Lag            `json:"lag"`
+	Room        Room           `json:"room"`
+	// Alarms say what will soon be full or lost.
+	Alarms []Alarm `json:"alarms,omitempty"`
 	// Reconcilers are the leader and its standbys, none beside an embedded server.
 	Reconcilers []Reconciler `json:"reconcilers,omitempty"`
 	// Letters counts generated PINs that wait to be mailed, Unmailed are the first of those that will not be (P5).
@@ -46,6 +51,8 @@ type SourceStatus struct {
 	// Applied is the last applied run, Held the one that waits for a decision, 0 for none.
 	Applied uint64 `json:"applied"`
 	Held    uint64 `json:"held,omitempty"`
+	// AppliedAt is when the last applied run ended.
+	AppliedAt time.Time `json:"applied_at,omitzero"`
 	// Last is the last run of any result, nil for none.
 	Last *store.Run `json:"last,omitempty"`
 }
@@ -99,6 +106,10 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 	if status.LogEnd, err = lastSequence(ctx, s.bus, events.LogStream); err != nil {
 		return status, err
 	}
+	if status.Lag, status.Room, err = (&gauge{bus: s.bus, db: s.db}).measure(ctx); err != nil {
+		return status, err
+	}
+	status.Alarms = Alarms(status.Lag, status.Room, s.config.EventsKeep)
 	stream, err := s.bus.JetStream.Stream(ctx, events.DeadStream)
 	if err == nil {
 		status.DeadLetters = stream.CachedInfo().State.Msgs
@@ -111,6 +122,9 @@ func sourceStatus(tx *store.Tx, name string) (SourceStatus, error) {
 	source, err := tx.Source(name)
 	if err != nil {
 		return one, err
+	}
+	if good, err := tx.Run(name, source.Applied); err == nil && good != nil {
+		one.AppliedAt = good.Finished
 	}
 	one.Entries, one.Active, one.Applied, one.Held = source.Entries, source.Active, source.Applied, source.Held
 	return one, tx.Runs(name, 0, func(run *store.Run) error { one.Last = run; return store.ErrStop })

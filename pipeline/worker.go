@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/connectors"
 	"rollcall/events"
@@ -30,7 +31,8 @@ type worker struct {
 // maxAttempts is how often a job is begun before it is given up.
 const maxAttempts = 3
 
-const jobsConsumer = "connectors"
+// jobsConsumer is the consumer that all workers share who serve a source. Each source has one, so that a worker can be kept to its own.
+func jobsConsumer(source string) string { return "connector-" + source }
 
 func newWorker(bus *events.Bus, client *Client, config *Config, rules *ruleBook, log zerolog.Logger) *worker {
 	host, err := os.Hostname()
@@ -40,10 +42,20 @@ func newWorker(bus *events.Bus, client *Client, config *Config, rules *ruleBook,
 	return &worker{bus: bus, client: client, config: config, rules: rules, name: fmt.Sprintf("%s/%d", host, os.Getpid()), log: log}
 }
 
-// run takes jobs until ctx is done, each in a goroutine of its own: one slow source does not hold the others.
+// run takes the jobs of the sources that this process serves until ctx is done.
 func (w *worker) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, source := range w.config.served() {
+		group.Go(func() error { return w.serve(ctx, source.Name) })
+	}
+	return group.Wait()
+}
+
+// serve takes a source's jobs, each in a goroutine of its own: a run that waits to be decided does not hold the next one.
+func (w *worker) serve(ctx context.Context, source string) error {
 	consumer, err := w.bus.JetStream.CreateOrUpdateConsumer(ctx, events.JobsStream, jetstream.ConsumerConfig{
-		Durable: jobsConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
+		Durable: jobsConsumer(source), FilterSubject: events.JobSubject(source),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
 	})
 	if ctx.Err() != nil {
 		return nil
@@ -78,7 +90,7 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 		_ = msg.TermWithReason("cannot be read")
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(withTrace(ctx, msg.Headers(), true))
 	defer cancel()
 	go w.keepAlive(ctx, msg)
 	work := w.attempts

@@ -82,7 +82,7 @@ func unscheduled(c pipeline.Config) pipeline.Config {
 		s.Schedule, s.Live = "", false
 		sources[i] = s
 	}
-	c.Sources = sources
+	c.Sources, c.MetricsListen = sources, ""
 	c.Snapshots.Every = 0
 	return c
 }

@@ -8,17 +8,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcall/cmd/rollcall/config"
 	"rollcall/pipeline"
 )
 
 func (a *app) serve() *cobra.Command {
-	var only []string
+	var only, serves []string
+	var metrics string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the pipeline until it is stopped",
 		Long:  "Run the pipeline: sources on their schedules, and everything that other commands and programs ask for.",
 		Example: `  rollcall serve
-  rollcall serve --roles connector,normalizer      on one of several machines with an external NATS`,
+  rollcall serve --roles connector,normalizer      on one of several machines with an external NATS
+  rollcall serve --roles connector --sources corp  where only that directory can be reached`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range only {
@@ -30,26 +33,44 @@ func (a *app) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.Pipeline.Roles = only
-			log := a.log(c.Log)
-			for _, note := range c.Notes {
-				log.Warn().Msg(note)
+			for _, name := range serves {
+				if _, err := source(c, name); err != nil {
+					return err
+				}
 			}
-			node, err := pipeline.Start(context.WithoutCancel(cmd.Context()), c.Pipeline, log)
-			if err != nil {
-				return err
+			c.Pipeline.Roles, c.Pipeline.Serves = only, serves
+			if cmd.Flags().Changed("metrics-listen") {
+				c.Pipeline.MetricsListen = metrics
 			}
-			if err := node.Announce(); err != nil {
-				return errors.Join(err, node.Stop())
-			}
-			log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
-			err = a.until(cmd.Context(), node)
-			log.Info().Err(err).Msg("rollcall stopped")
-			return err
+			return a.runPipeline(cmd.Context(), c)
 		},
 	}
 	cmd.Flags().StringSliceVar(&only, "roles", nil, "only these roles: "+strings.Join(pipeline.Roles, ", "))
+	cmd.Flags().StringSliceVar(&serves, "sources", nil, "read only these sources in the role connector (default: all)")
+	cmd.Flags().StringVar(&metrics, "metrics-listen", "", "serve metrics and probes on this `host:port` (metrics.listen)")
 	return cmd
+}
+
+// runPipeline runs the pipeline until ctx is done.
+func (a *app) runPipeline(ctx context.Context, c *config.Config) error {
+	log := a.log(c.Log)
+	for _, note := range c.Notes {
+		log.Warn().Msg(note)
+	}
+	node, err := pipeline.Start(context.WithoutCancel(ctx), c.Pipeline, log)
+	if err != nil {
+		return err
+	}
+	if err := node.Announce(); err != nil {
+		return errors.Join(err, node.Stop())
+	}
+	if address := node.MetricsAddress(); address != "" {
+		log.Info().Str("address", address).Msg("metrics and probes")
+	}
+	log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
+	err = a.until(ctx, node)
+	log.Info().Err(err).Msg("rollcall stopped")
+	return err
 }
 
 // until waits for Ctrl-C, or for the pipeline to end on its own.

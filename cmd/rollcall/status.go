@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,7 @@ func (a *app) describeStatus(s pipeline.Status) error {
 	t.row("users", fmt.Sprintf("%s, %s of them active", thousands(s.Users), thousands(s.Active)))
 	t.row("revision", fmt.Sprintf("%d, %s", s.Revision, behind(s.Revision, s.Relayed, "told to subscribers")))
 	t.row("log", fmt.Sprintf("%d, %s", s.LogEnd, behind(s.LogEnd, s.Log, "handled")))
+	t.row("lag", describeLag(s.Lag))
 	t.row("dead letters", fmt.Sprint(s.DeadLetters))
 	if s.Letters > 0 {
 		t.row("PINs to mail", fmt.Sprint(s.Letters))
@@ -52,11 +54,14 @@ func (a *app) describeStatus(s pipeline.Status) error {
 	if err := t.end(); err != nil {
 		return err
 	}
+	for _, alarm := range s.Alarms {
+		a.say("ALARM: %s\n", plain(alarm.Text))
+	}
 	for _, u := range s.Unmailed {
 		a.say("the PIN of %s was not mailed: %s\n  Try: %s\n", plain(u.User), plain(u.Reason), plain(u.Try))
 	}
 	a.say("\n")
-	t = newTable(a.stdout, "SOURCE", "SCHEDULE", "ENTRIES", "ACTIVE USERS", "LAST RUN", "STATE", "REASON")
+	t = newTable(a.stdout, "SOURCE", "SCHEDULE", "ENTRIES", "ACTIVE USERS", "LAST GOOD RUN", "LAST RUN", "STATE", "REASON")
 	for _, one := range s.Sources {
 		t.row(sourceRow(one)...)
 	}
@@ -71,8 +76,17 @@ func behind(end, done uint64, what string) string {
 	return fmt.Sprintf("%d not yet %s", end-done, what)
 }
 
+// describeLag says what waits for which stage, and how long the oldest has.
+func describeLag(l pipeline.Lag) string {
+	if l.Records == 0 && l.Messages == 0 && l.Revisions == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%s records, %s messages of the log, %s events; the oldest for %s", thousands(int(l.Records)), thousands(int(l.Messages)),
+		thousands(int(l.Revisions)), time.Duration(max(l.Unapplied, l.Unrelayed)*float64(time.Second)).Round(time.Second))
+}
+
 func sourceRow(s pipeline.SourceStatus) []string {
-	row := []string{s.Name, s.Schedule, thousands(s.Entries), thousands(s.Active), "-", "", ""}
+	row := []string{s.Name, s.Schedule, thousands(s.Entries), thousands(s.Active), "-", "-", "", ""}
 	switch {
 	case !s.Configured:
 		row[1] = "not in the configuration"
@@ -85,8 +99,14 @@ func sourceRow(s pipeline.SourceStatus) []string {
 	case s.Schedule == "":
 		row[1] = "by hand"
 	}
+	if s.Held != 0 {
+		row[1] += ", held"
+	}
+	if !s.AppliedAt.IsZero() {
+		row[4] = clock(s.AppliedAt)
+	}
 	if s.Last != nil {
-		row[4], row[5], row[6] = clock(s.Last.Started), s.Last.State, s.Last.Reason
+		row[5], row[6], row[7] = clock(s.Last.Started), s.Last.State, s.Last.Reason
 	}
 	return row
 }

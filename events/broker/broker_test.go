@@ -21,6 +21,9 @@ func TestStartAfterACrashWhileAStreamWasMade(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "meta.inf"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "streams", "jetstream", "_test_547290743"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	withStream(t, dir)
 	if _, err := os.Stat(folder); err == nil {
 		t.Error("the half stream is still there")

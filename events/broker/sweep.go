@@ -11,6 +11,15 @@ import (
 // server can never recover and which would keep it unhealthy for ever. Nobody was told that such a stream exists, and
 // it holds no message; a folder that holds messages is not touched.
 func sweep(dir string) error {
+	probes, err := filepath.Glob(filepath.Join(dir, "jetstream", "_test_*")) // a start that was killed leaves one, and the next takes it for an account
+	if err != nil {
+		return err
+	}
+	for _, probe := range probes {
+		if err := os.Remove(probe); err != nil {
+			return err
+		}
+	}
 	folders, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*"))
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ type file struct {
 	Version               int                   `yaml:"version"`
 	DataDir               string                `yaml:"data_dir"`
 	NATS                  natsSection           `yaml:"nats"`
+	Metrics               metrics               `yaml:"metrics"`
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
@@ -38,9 +41,18 @@ type Log struct {
 
 type natsSection struct {
 	URL             string `yaml:"url"`
+	User            string `yaml:"user"`
+	PasswordFile    string `yaml:"password_file"`
 	CredentialsFile string `yaml:"credentials_file"`
+	CAFile          string `yaml:"ca_file"`
+	CertFile        string `yaml:"cert_file"`
+	KeyFile         string `yaml:"key_file"`
 	Listen          string `yaml:"listen"`
 	Replicas        int    `yaml:"replicas"`
+}
+
+type metrics struct {
+	Listen string `yaml:"listen"`
 }
 
 type authServer struct {
@@ -103,12 +115,38 @@ func (f *file) check(d *decoder) {
 	if f.NATS.URL != "" && f.NATS.Listen != "" {
 		d.at("nats.listen", "nats.listen is for the embedded server, and nats.url names another one", "one of the two")
 	}
+	if _, _, err := net.SplitHostPort(f.Metrics.Listen); f.Metrics.Listen != "" && err != nil {
+		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
+	}
 	f.checkServers(d)
+	f.NATS.checkUser(d)
 	f.checkMail(d)
 	for i, name := range f.Precedence {
 		if f.Sources.named(name) == nil {
 			d.at(index("precedence", i), "precedence: there is no source "+quote(name), f.Sources.names())
 		}
+	}
+}
+
+// natsName is a user's name that may stand in a subject: answers come below it.
+var natsName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// checkUser notes what would keep the client from signing in.
+func (n *natsSection) checkUser(d *decoder) {
+	if n.User != "" && !natsName.MatchString(n.User) {
+		d.at("nats.user", "nats.user: "+quote(n.User)+" has more than letters, digits, - and _", "connector-corp")
+	}
+	if n.User != "" && n.PasswordFile == "" {
+		d.at("nats.user", "nats.user signs in with the password in nats.password_file, which is not given", "password_file: /run/secrets/nats")
+	}
+	if n.User != "" && n.CredentialsFile != "" {
+		d.at("nats.credentials_file", "nats.credentials_file and nats.user are two ways to sign in", "one of the two")
+	}
+	if (n.CertFile == "") != (n.KeyFile == "") {
+		d.at("nats.cert_file", "nats.cert_file and nats.key_file go together", "both, or none")
+	}
+	if n.URL == "" && (n.User != "" || n.CredentialsFile != "" || n.CAFile != "" || n.CertFile != "") {
+		d.at("nats.url", "nats.url is empty, and the embedded server needs no user and no certificates", "url: tls://nats-1:4222")
 	}
 }
 

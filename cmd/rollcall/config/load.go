@@ -79,13 +79,14 @@ func (d *decoder) all(top ast.Node, f *file) {
 
 func (f *file) compose(path string) *Config {
 	c := &Config{Path: path, Log: f.Log, Notes: f.notes(), Pipeline: pipeline.Config{
-		DataDir:    f.DataDir,
-		NATS:       pipeline.NATS{URL: f.NATS.URL, CredentialsFile: f.NATS.CredentialsFile, Listen: f.NATS.Listen, Replicas: f.NATS.Replicas},
-		EventsKeep: f.Events.Keep,
-		Snapshots:  pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
-		Mail:       f.Mail.server(),
-		Notify:     pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
-		PINKeyFile: f.pinKeyFile(),
+		DataDir:       f.DataDir,
+		NATS:          f.NATS.compose(),
+		MetricsListen: f.Metrics.Listen,
+		EventsKeep:    f.Events.Keep,
+		Snapshots:     pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
+		Mail:          f.Mail.server(),
+		Notify:        pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
+		PINKeyFile:    f.pinKeyFile(),
 		ByHand: pipeline.ByHand{EventCards: f.Events.Cards, OneCard: !f.Cards.Multiple, StorageTargets: f.StorageTargets,
 			AuthenticationServers: f.servers(), PINs: f.PINs.rules()},
 	}}
@@ -93,6 +94,11 @@ func (f *file) compose(path string) *Config {
 		c.Pipeline.Sources = append(c.Pipeline.Sources, s.compose(f))
 	}
 	return c
+}
+
+func (n natsSection) compose() pipeline.NATS {
+	return pipeline.NATS{URL: n.URL, User: n.User, PasswordFile: n.PasswordFile, CredentialsFile: n.CredentialsFile,
+		CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Listen: n.Listen, Replicas: n.Replicas}
 }
 
 // decodeInto decodes n into what v points to.

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes what compose.yaml and a first NATS cluster need, in a folder "secrets" beside this script: a certificate authority, a
+# certificate for the servers, a password and its bcrypt hash for every user, and the key of the PINs. Needs openssl and htpasswd
+# (apache2-utils). Nothing that exists is overwritten.
+set -eu
+umask 077
+cd "$(dirname "$0")"
+mkdir -p secrets
+cd secrets
+
+if [ ! -e ca.crt ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=rollcall NATS" -keyout ca.key -out ca.crt
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=nats" -keyout tls.key -out tls.csr
+  printf 'subjectAltName=DNS:nats-1,DNS:nats-2,DNS:nats-3,DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >tls.ext
+  openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 825 -extfile tls.ext -out tls.crt
+  rm tls.csr tls.ext
+fi
+
+if [ ! -e passwords.conf ]; then
+  for user in reconciler normalizer connector-corp connector-people operator subscriber system; do
+    openssl rand -hex 24 >"$user.password"
+    hash=$(htpasswd -niBC 11 "" <"$user.password" | tr -d ':\n')
+    printf '%s_password: "%s"\n' "$(echo "$user" | tr - _)" "$hash"
+  done >passwords.conf.new
+  mv passwords.conf.new passwords.conf
+fi
+
+[ -e ldap.password ] || openssl rand -hex 16 >ldap.password
+[ -e pins.key ] || openssl rand -base64 32 | tr -d '\n' >pins.key
+chmod 0644 ./*.crt
+# The containers read them as a user of their own (65532), which the files belong to.
+[ "$(id -u)" != 0 ] || chown 65532:65532 ./*.password pins.key passwords.conf tls.key

@@ -1,0 +1,26 @@
+package events
+
+import "github.com/nats-io/nats.go"
+
+// SubjectHeader says under which subject a message of LOG and CHANGES was meant to be published.
+const SubjectHeader = "Rollcall-Subject"
+
+// directHeader stands in what a NATS server answers from a stream.
+const directHeader = "Nats-Stream"
+
+// Genuine reports whether a message of LOG or CHANGES was published under its subject. A NATS server sends an answer to whatever
+// reply subject a question names, and a consumer's messages wherever it is told to: also into streams that whoever asks may not
+// write. Such copies say that they are copies, or were meant for another subject.
+func Genuine(subject string, h nats.Header) bool {
+	return !isCopy(h) && h.Get(SubjectHeader) == subject
+}
+
+// GenuineEvent reports the same of a message of USERS.
+func GenuineEvent(subject string, h nats.Header) bool {
+	return !isCopy(h) && h.Get("ce-type")+"."+h.Get("ce-subject") == subject
+}
+
+// GenuineRecord reports the same of a message of RAW or RUNS, whose body says what it belongs to.
+func GenuineRecord(h nats.Header) bool { return !isCopy(h) }
+
+func isCopy(h nats.Header) bool { return h.Get(directHeader) != "" }

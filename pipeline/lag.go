@@ -1,0 +1,196 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rollcall/events"
+	"rollcall/store"
+)
+
+// Lag is how far the stages are behind.
+type Lag struct {
+	// Records wait at the normalizers or are with one, Messages of LOG wait for the reconciler, Revisions for the relay.
+	Records   uint64 `json:"records"`
+	Messages  uint64 `json:"messages"`
+	Revisions uint64 `json:"revisions"`
+	// Unapplied is the age in seconds of the oldest record or message of LOG among them, Unrelayed of the oldest revision.
+	Unapplied float64 `json:"unapplied_seconds"`
+	Unrelayed float64 `json:"unrelayed_seconds"`
+}
+
+// StreamUse is how full a stream is.
+type StreamUse struct {
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+	// Limit is how many bytes it may have, 0 for no limit of its own.
+	Limit uint64 `json:"limit,omitempty"`
+}
+
+// Room is what the streams and the store take, and what there is.
+type Room struct {
+	Streams []StreamUse `json:"streams"`
+	// Used and Limit are the bytes of all streams and what the NATS server gives them, Limit 0 for no limit.
+	Used  uint64 `json:"used"`
+	Limit uint64 `json:"limit,omitempty"`
+	// Store is the size of the store's file, DiskFree and DiskSize of the disk that it lies on, 0 where that is not known.
+	Store    uint64 `json:"store"`
+	DiskFree uint64 `json:"disk_free,omitempty"`
+	DiskSize uint64 `json:"disk_size,omitempty"`
+}
+
+// alarmAt is the share of a limit at which there is an alarm.
+const alarmAt = 0.8
+
+// diskAlarmAt is the same for the disk.
+const diskAlarmAt = 0.9
+
+// Alarm says what will soon be full or lost.
+type Alarm struct {
+	// About is what it is about, the same as long as it lasts.
+	About string `json:"about"`
+	Text  string `json:"text"`
+}
+
+// Alarms returns what will soon be full or lost, nothing when all is well. keep is how long the streams keep history.
+func Alarms(l Lag, r Room, keep time.Duration) (alarms []Alarm) {
+	say := func(about, format string, args ...any) {
+		alarms = append(alarms, Alarm{about, fmt.Sprintf(format, args...)})
+	}
+	for _, s := range r.Streams {
+		if full(s.Bytes, s.Limit, alarmAt) {
+			say("stream "+s.Name, "stream %s has %d %% of its %d bytes; beyond them its oldest messages go or no more are taken", s.Name, 100*s.Bytes/s.Limit, s.Limit)
+		}
+	}
+	if full(r.Used, r.Limit, alarmAt) {
+		say("streams", "the streams have %d %% of the %d bytes that the NATS server gives them; beyond them nothing is taken", 100*r.Used/r.Limit, r.Limit)
+	}
+	if full(r.DiskSize-r.DiskFree, r.DiskSize, diskAlarmAt) {
+		say("disk", "the disk under the store is %d %% full, %d bytes are free", 100-100*r.DiskFree/r.DiskSize, r.DiskFree)
+	}
+	if oldest := time.Duration(max(l.Unapplied, l.Unrelayed) * float64(time.Second)); keep > 0 && oldest > time.Duration(alarmAt*float64(keep)) {
+		say("history", "something has waited for %s, and the streams keep it for %s only", oldest.Round(time.Second), keep)
+	}
+	return alarms
+}
+
+func full(used, limit uint64, share float64) bool {
+	return limit > 0 && float64(used) >= share*float64(limit)
+}
+
+// gauge measures how the pipeline stands, where the store is.
+type gauge struct {
+	bus *events.Bus
+	db  *store.DB
+}
+
+// measure measures lag and room.
+func (g *gauge) measure(ctx context.Context) (l Lag, r Room, err error) {
+	if l, err = g.lag(ctx); err == nil {
+		r, err = g.room(ctx)
+	}
+	return l, r, err
+}
+
+// lag measures how far the stages are behind.
+func (g *gauge) lag(ctx context.Context) (l Lag, err error) {
+	var position store.Position
+	var oldest []store.Revision
+	if err := g.db.View(func(tx *store.Tx) (err error) {
+		position = tx.LogPosition()
+		head, _ := tx.Head()
+		relayed := tx.RelayPosition().Revision
+		if head > relayed {
+			l.Revisions = head - relayed
+		}
+		oldest, err = tx.Revisions(relayed, 1)
+		return err
+	}); err != nil {
+		return l, err
+	}
+	log, err := g.bus.JetStream.Stream(ctx, events.LogStream)
+	if err != nil {
+		return l, fmt.Errorf("stream %s: %w", events.LogStream, err)
+	}
+	now := log.CachedInfo().TimeStamp // the clock that stamps messages, not ours
+	if end := log.CachedInfo().State.LastSeq; end > position.Sequence {
+		l.Messages = end - position.Sequence
+		if l.Unapplied, err = age(ctx, log, position.Sequence+1, now); err != nil {
+			return l, err
+		}
+	}
+	if len(oldest) > 0 {
+		l.Unrelayed = max(0, now.Sub(oldest[0].Time).Seconds())
+	}
+	err = g.records(ctx, &l, now)
+	return l, err
+}
+
+// records measures what waits for normalizers.
+func (g *gauge) records(ctx context.Context, l *Lag, now time.Time) error {
+	raw, err := g.bus.JetStream.Stream(ctx, events.RawStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", events.RawStream, err)
+	}
+	consumer, err := raw.Consumer(ctx, normalizerConsumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) { // no normalizer ever was
+		l.Records = raw.CachedInfo().State.Msgs
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", normalizerConsumer, err)
+	}
+	info := consumer.CachedInfo()
+	if l.Records = info.NumPending + uint64(info.NumAckPending); l.Records == 0 {
+		return nil
+	}
+	waits, err := age(ctx, raw, info.AckFloor.Stream+1, now)
+	l.Unapplied = max(l.Unapplied, waits)
+	return err
+}
+
+// age returns how many seconds ago a message was written, 0 for one that is not there.
+func age(ctx context.Context, stream jetstream.Stream, sequence uint64, now time.Time) (float64, error) {
+	msg, err := stream.GetMsg(ctx, sequence)
+	if isMissing(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return max(0, now.Sub(msg.Time).Seconds()), nil
+}
+
+// room measures what is taken of what there is.
+func (g *gauge) room(ctx context.Context) (r Room, err error) {
+	listed := g.bus.JetStream.ListStreams(ctx)
+	for info := range listed.Info() {
+		use := StreamUse{Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes}
+		if info.Config.MaxBytes > 0 {
+			use.Limit = uint64(info.Config.MaxBytes)
+		}
+		r.Streams = append(r.Streams, use)
+		r.Used += use.Bytes * uint64(max(1, info.Config.Replicas))
+	}
+	if err := listed.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return r, fmt.Errorf("list streams: %w", err)
+	}
+	account, err := g.bus.JetStream.AccountInfo(ctx)
+	if err != nil {
+		return r, fmt.Errorf("the streams' limits: %w", err)
+	}
+	if account.Limits.MaxStore > 0 {
+		r.Limit = uint64(account.Limits.MaxStore)
+	}
+	if info, err := os.Stat(g.db.Path()); err == nil {
+		r.Store = uint64(info.Size())
+	}
+	r.DiskFree, r.DiskSize = diskOf(g.db.Path())
+	return r, nil
+}

@@ -1,0 +1,324 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/pipeline"
+	"rollcall/store"
+)
+
+// The pipeline in roles, each a process with its own user on a cluster of three servers: it works with exactly these rights, and
+// whoever has a role's password can do no more than the role does.
+func TestLeastPrivilege(t *testing.T) {
+	g := startGuardedCluster(t)
+	corp, people := newRoster().people(50), newRoster()
+	corp.server = "corp"
+	people.person("zoe")
+	denied := &denials{}
+	config := pipeline.Config{DataDir: t.TempDir(), EventsKeep: time.Hour, JobLease: 2 * time.Second, PINKeyFile: "", Sources: []pipeline.Source{
+		{Name: "corp", Enabled: true, Reader: corp, Export: filepath.Join(t.TempDir(), "corp.csv"), Mapping: rosterMapping(), Options: rosterOptions("corp")},
+		{Name: "people", Enabled: true, Reader: people, Mapping: rosterMapping(), Options: rosterOptions("people")},
+	}}
+	start := func(user, role string, serves ...string) *pipeline.Node {
+		t.Helper()
+		c := config
+		c.NATS, c.Roles, c.Serves = g.nats(user), []string{role}, serves
+		if role != pipeline.RoleReconciler {
+			c.DataDir = t.TempDir()
+		}
+		node, err := pipeline.Start(context.Background(), c, zerolog.New(denied))
+		if err != nil {
+			t.Fatalf("%s: %v", user, err)
+		}
+		t.Cleanup(func() {
+			if err := node.Stop(); err != nil {
+				t.Errorf("%s: %v", user, err)
+			}
+		})
+		return node
+	}
+	start("reconciler", pipeline.RoleReconciler)
+	start("normalizer", pipeline.RoleNormalizer)
+	start("connector-corp", pipeline.RoleConnector, "corp")
+	start("connector-people", pipeline.RoleConnector, "people")
+
+	c := config
+	c.NATS = g.nats("operator")
+	operator, err := pipeline.Dial(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	wantApplied(t, operator, "corp", "read 50, created 50")
+	corp.remove("p00007")
+	corp.person("carol")
+	wantApplied(t, operator, "corp", "read 51, unchanged 49, created 1, deletions 1, deactivated 1")
+	wantApplied(t, operator, "people", "read 1, created 1")
+	if _, err := operator.SetUser(t.Context(), pipeline.Edit{ID: "1", User: "zoe", Set: map[string]string{"custom_1": "x"}}); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() bool {
+		exported, err := os.ReadFile(config.Sources[0].Export)
+		return err == nil && bytes.Contains(exported, []byte("carol"))
+	})
+	seen := 0
+	if err := operator.Events(t.Context(), pipeline.EventOptions{}, func(events.UserChanged) error { seen++; return nil }); err != nil || seen != 54 {
+		t.Errorf("the operator sees %d events: %v; want 54", seen, err)
+	}
+	if err := operator.Dead(t.Context(), func(pipeline.DeadLetter) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	for _, line := range denied.lines() {
+		t.Error("the pipeline was refused something that it needs: ", line)
+	}
+
+	before := g.sequences(t)
+	t.Run("refused", func(t *testing.T) { testRefused(t, g) })
+	t.Run("roundabout", func(t *testing.T) { testRoundabout(t, g, operator) })
+	denied.forget()
+	people.person("yan")
+	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
+	var revisions []uint64
+	for len(revisions) == 0 {
+		if err := operator.Events(t.Context(), pipeline.EventOptions{After: 54}, func(e events.UserChanged) error { revisions = append(revisions, e.Revision); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(revisions) != 1 || revisions[0] != 55 {
+		t.Errorf("after revision 54 come %v, want 55", revisions)
+	}
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+2 {
+		t.Errorf("events: %v, then %v; the copy that is tried here and one event are expected", before, after)
+	}
+}
+
+// testRefused tries what each user must not be able to do.
+func testRefused(t *testing.T, g *guardedCluster) {
+	for _, test := range []struct{ user, subject string }{
+		{"connector-corp", "rollcall.raw.people.0123"},
+		{"connector-corp", "rollcall.log.people.started"},
+		{"connector-corp", "rollcall.log.people.finished"},
+		{"connector-corp", "rollcall.log.corp.failed"},
+		{"connector-corp", "rollcall.log.command.approve"},
+		{"connector-corp", "rollcall.changes.corp.1"},
+		{"connector-corp", "rollcall.changes.people.1"},
+		{"connector-corp", "rollcall.users.updated.x"},
+		{"connector-corp", "rollcall.jobs.people"},
+		{"connector-corp", "rollcall.jobs.corp"},
+		{"connector-corp", "rollcall.runs.applied.corp"},
+		{"connector-corp", "rollcall.session.people.end"},
+		{"connector-corp", "rollcall.api.users.list"},
+		{"connector-corp", "rollcall.api.store.baseline.people"},
+		{"connector-corp", "rollcall.api.plans.approve"},
+		{"connector-corp", "$KV.rollcall_config.pin-key"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_JOBS.connector-people.rollcall.jobs.people"},
+		{"connector-corp", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_JOBS.connector-people"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_CHANGES.x.rollcall.changes.people.*"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_CHANGES.x"},
+		{"connector-corp", "$JS.API.STREAM.PURGE.ROLLCALL_RAW"},
+		{"connector-corp", "$JS.API.STREAM.DELETE.ROLLCALL_LOG"},
+		{"connector-people", "rollcall.raw.corp.0123"},
+		{"connector-people", "rollcall.log.corp.started"},
+		{"normalizer", "rollcall.log.corp.finished"},
+		{"normalizer", "rollcall.log.command.approve"},
+		{"normalizer", "rollcall.users.updated.x"},
+		{"normalizer", "rollcall.raw.corp.0123"},
+		{"normalizer", "rollcall.api.users.list"},
+		{"normalizer", "$KV.rollcall_config.x"},
+		{"operator", "rollcall.log.command.approve"},
+		{"operator", "rollcall.users.updated.x"},
+		{"operator", "$JS.API.STREAM.DELETE.ROLLCALL_USERS"},
+		{"reconciler", "rollcall.raw.corp.0123"},
+		{"reconciler", "rollcall.changes.corp.1"},
+		{"subscriber", "rollcall.users.updated.x"},
+		{"subscriber", "rollcall.log.command.approve"},
+		{"subscriber", "rollcall.raw.corp.0123"},
+		{"subscriber", "rollcall.api.users.list"},
+		{"subscriber", "$JS.API.STREAM.INFO.ROLLCALL_LOG"},
+		{"subscriber", "$JS.API.STREAM.INFO.ROLLCALL_RAW"},
+		{"subscriber", "$JS.API.DIRECT.GET.ROLLCALL_RAW"},
+		{"subscriber", "$JS.API.STREAM.PURGE.ROLLCALL_USERS"},
+	} {
+		t.Run(test.user+" "+test.subject, func(t *testing.T) {
+			if err := g.refusal(t, test.user, func(nc *nats.Conn) error { return nc.Publish(test.subject, []byte("{}")) }); err == nil {
+				t.Error("was not refused")
+			}
+		})
+	}
+	for _, test := range []struct{ user, subject string }{
+		{"subscriber", "rollcall.>"}, {"subscriber", "_INBOX.>"}, {"subscriber", "_INBOX.operator.>"}, {"subscriber", "$KV.>"},
+		{"connector-corp", "rollcall.raw.people.*"}, {"connector-corp", "_INBOX.connector-people.>"}, {"connector-corp", "rollcall.api.>"},
+		{"normalizer", "rollcall.users.>"}, {"operator", "rollcall.raw.>"},
+	} {
+		t.Run(test.user+" listens to "+test.subject, func(t *testing.T) {
+			if err := g.refusal(t, test.user, func(nc *nats.Conn) error { _, err := nc.SubscribeSync(test.subject); return err }); err == nil {
+				t.Error("was not refused")
+			}
+		})
+	}
+	t.Run("subscriber reads events", func(t *testing.T) {
+		bus := g.connect(t, "subscriber", nil)
+		seen := 0
+		err := events.ReadAvailable(t.Context(), bus.Conn, events.SubscribeOptions{After: 3}, func(events.UserChanged) error { seen++; return nil })
+		if err != nil || seen != 51 {
+			t.Errorf("%d events: %v; want 51", seen, err)
+		}
+	})
+}
+
+// testRoundabout lets the server write for a user where he may not write himself: the answer to a question goes to whatever reply
+// subject it names. What comes into the log that way was written by nobody who may.
+func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) {
+	bus := g.connect(t, "connector-corp", nil)
+	status, err := operator.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := status.Users
+	forged, err := json.Marshal(map[string]any{"source": "people", "user": "zoe", "job": map[string]string{"id": "x"}, "kind": "full", "run": 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.ffff", Data: forged, Header: nats.Header{
+		"Rollcall-Subject": {"rollcall.log.people.started"}, "ce-type": {"rollcall.users.updated"}, "ce-subject": {"x"}, "ce-sequence": {"00000000000000000099"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	question, err := json.Marshal(map[string]uint64{"seq": ack.Sequence})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.PublishRequest("$JS.API.DIRECT.GET.ROLLCALL_RAW", "rollcall.users.updated.x", question); err != nil {
+		t.Fatal(err)
+	}
+	for subject, data := range map[string][]byte{
+		"$JS.API.DIRECT.GET.ROLLCALL_RAW":      question,
+		"rollcall.api.store.source.corp":       []byte(`{"Source":"corp"}`),
+		"$JS.API.STREAM.INFO.ROLLCALL_CHANGES": nil,
+	} {
+		if err := bus.Conn.PublishRequest(subject, "rollcall.log.people.started", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bus.Conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	eventually(t, func() bool {
+		status, err = operator.Status(t.Context())
+		return err == nil && status.Log == status.LogEnd
+	})
+	runs, err := operator.Runs(t.Context(), "people", 10)
+	if err != nil || len(runs) != 1 || status.Users != users {
+		t.Errorf("people has %d runs: %v; want the one that was made; %d users, want %d", len(runs), err, status.Users, users)
+	}
+}
+
+// wantApplied runs a source.
+func wantApplied(t *testing.T, client *pipeline.Client, source, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	job, err := client.Sync(ctx, source, pipeline.SyncOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := client.Follow(ctx, source, job, nil)
+	if err != nil || run.State != store.Applied || counters(run) != want {
+		t.Fatalf("run of %s is %s (%s, %v): %s; want %s", source, run.State, run.Reason, err, counters(run), want)
+	}
+}
+
+// connect connects as a user; refused hears what the server refuses.
+func (g *guardedCluster) connect(t *testing.T, user string, refused func(error)) *events.Bus {
+	t.Helper()
+	if refused == nil {
+		refused = func(err error) { t.Error(user, ": ", err) }
+	}
+	options, err := g.nats(user).Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus, err := events.Connect(g.url, refused, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	return bus
+}
+
+// refusal returns what the server refuses of what fn does, nil for nothing.
+func (g *guardedCluster) refusal(t *testing.T, user string, fn func(*nats.Conn) error) error {
+	t.Helper()
+	refused := make(chan error, 10)
+	bus := g.connect(t, user, func(err error) { refused <- err })
+	if err := fn(bus.Conn); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-refused:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Fatal(err)
+		}
+		return err
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	}
+}
+
+// sequences returns the last sequence of every stream.
+func (g *guardedCluster) sequences(t *testing.T) map[string]uint64 {
+	t.Helper()
+	bus := g.connect(t, "reconciler", nil)
+	last := map[string]uint64{}
+	for info := range bus.JetStream.ListStreams(t.Context()).Info() {
+		last[info.Config.Name] = info.State.LastSeq
+	}
+	if len(last) == 0 {
+		t.Fatal("no streams")
+	}
+	return last
+}
+
+// denials are the lines of a log that tell of something refused.
+type denials struct {
+	mu    sync.Mutex
+	found []string
+}
+
+func (d *denials) Write(line []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if bytes.Contains(line, []byte("NATS refuses")) || bytes.Contains(bytes.ToLower(line), []byte("permission")) {
+		d.found = append(d.found, strings.TrimSpace(string(line)))
+	}
+	return len(line), nil
+}
+
+func (d *denials) lines() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.found
+}
+
+func (d *denials) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.found = nil
+}
