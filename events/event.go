@@ -14,7 +14,8 @@ import (
 type UserChanged struct {
 	// ID is the event's id (ce-id), the same in every delivery.
 	ID string `json:"id"`
-	// Type is "rollcall.users.created", "….updated", "….deactivated", "….reactivated" or "….anonymized".
+	// Type is "rollcall.users.created", "….updated", "….deactivated", "….reactivated" or "….anonymized". "….reset"
+	// concerns no user: what was told up to here may be wrong, and the subscriber begins anew from the users as they are now.
 	Type string `json:"type"`
 	// Revision numbers the store's changes without gaps. A subscriber remembers the last one it handled.
 	Revision uint64 `json:"revision"`

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,21 +23,43 @@ type StreamOptions struct {
 // that is right already is not touched: every update rewrites the stream's own files.
 func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 	for _, c := range streams(o) {
-		if err := b.ensureStream(ctx, c); err != nil {
+		if err := Patiently(ctx, func(ctx context.Context) error { return b.ensureStream(ctx, c) }); err != nil {
 			return fmt.Errorf("stream %s: %w", c.Name, err)
 		}
 	}
-	if _, err := b.JetStream.KeyValue(ctx, ConfigBucket); err == nil {
-		return nil
-	}
-	_, err := b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	_, err := b.ensureKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: ConfigBucket, Replicas: o.Replicas, Storage: jetstream.FileStorage,
 		Description: "what decides for a source, under its hash",
 	})
+	return err
+}
+
+func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (bucket jetstream.KeyValue, err error) {
+	err = Patiently(ctx, func(ctx context.Context) (err error) {
+		if bucket, err = b.JetStream.KeyValue(ctx, c.Bucket); err == nil {
+			return nil
+		}
+		bucket, err = b.JetStream.CreateOrUpdateKeyValue(ctx, c)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("bucket %s: %w", ConfigBucket, err)
+		return nil, fmt.Errorf("bucket %s: %w", c.Bucket, err)
 	}
-	return nil
+	return bucket, nil
+}
+
+// Patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost.
+func Patiently(ctx context.Context, ask func(context.Context) error) error {
+	for begun := time.Now(); ; {
+		one, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := ask(one)
+		cancel()
+		unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+		if !unanswered || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
+			return err
+		}
+		time.Sleep(patienceWait)
+	}
 }
 
 // AwaitStreams waits until the streams and the bucket are there, as long as ctx allows.
@@ -90,17 +113,9 @@ func (b *Bus) EnsureSnapshots(ctx context.Context, replicas int) (jetstream.Obje
 // EnsureLeader returns the bucket in which reconcilers agree who leads, and creates it when it is missing. What is not
 // renewed within ttl is gone.
 func (b *Bus) EnsureLeader(ctx context.Context, replicas int, ttl time.Duration) (jetstream.KeyValue, error) {
-	bucket, err := b.JetStream.KeyValue(ctx, LeaderBucket)
-	if err == nil {
-		return bucket, nil
-	}
-	bucket, err = b.JetStream.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	return b.ensureKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: LeaderBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, TTL: ttl, Description: "which reconciler leads, and who stands by",
 	})
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", LeaderBucket, err)
-	}
-	return bucket, nil
 }
 
 func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error {
@@ -136,8 +151,9 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		all[i].Storage = jetstream.FileStorage
 		all[i].Replicas = o.Replicas
 		all[i].AllowDirect = true
-		if all[i].Name == ChangesStream && o.Replicas <= 1 { // they can be made again from RAW; replicated streams know no such mode
-			all[i].PersistMode = jetstream.AsyncPersistMode
+		if o.Replicas > 1 {
+			all[i].AllowDirect = false                        // a replica that is behind would answer
+			all[i].PersistMode = jetstream.DefaultPersistMode // a cluster has no other
 		}
 	}
 	return all

@@ -21,7 +21,7 @@ func (r *reconciler) anchor(ctx context.Context) error {
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
 	info := stream.CachedInfo()
-	r.created = info.Created.UTC()
+	r.created, r.trimmed = info.Created.UTC(), max(info.State.FirstSeq, 1)-1
 	var position store.Position
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err

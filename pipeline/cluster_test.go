@@ -1,15 +1,9 @@
 package pipeline_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,167 +11,135 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"golang.org/x/crypto/bcrypt"
+	"github.com/nats-io/nats.go"
 
-	"rollcall/pipeline"
+	"rollcall/events"
 )
 
-// natsUsers are the users of deployments/nats/users.conf.
-var natsUsers = []string{"reconciler", "normalizer", "connector-corp", "connector-people", "operator", "subscriber", "system"}
-
-// guardedCluster is three NATS servers with TLS, started from the files in deployments/nats.
-type guardedCluster struct {
-	dir     string
-	url     string
+// cluster is three NATS servers that know each other, with JetStream on all of them.
+type cluster struct {
+	t       *testing.T
+	options []*server.Options
 	servers []*server.Server
 }
 
-// startGuardedCluster starts the servers; only addresses and folders differ from the files. It stops them when the test ends.
-func startGuardedCluster(t *testing.T) *guardedCluster {
+// startCluster starts the servers and waits until they agree.
+func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	g := &guardedCluster{dir: t.TempDir()}
-	writeCertificates(t, g.dir)
-	g.writePasswords(t)
-	change := []string{"/etc/nats/", g.dir + "/"}
-	var routes, clients []int
-	for i := range 3 {
-		routes, clients = append(routes, freePort(t)), append(clients, freePort(t))
-		change = append(change, fmt.Sprintf("nats-%d:6222", i+1), fmt.Sprintf("127.0.0.1:%d", routes[i]))
+	c := &cluster{t: t}
+	ports := freePorts(t, 6)
+	var routes []*url.URL
+	for _, port := range ports[:3] {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
-	var urls []string
 	for i := range 3 {
-		own := append([]string{"0.0.0.0:4222", fmt.Sprintf("127.0.0.1:%d", clients[i]), "0.0.0.0:6222", fmt.Sprintf("127.0.0.1:%d", routes[i]),
-			"/var/lib/nats", filepath.Join(g.dir, fmt.Sprint("data-", i+1))}, change...)
-		g.copyFile(t, "nats.conf", fmt.Sprintf("nats-%d.conf", i+1), own...)
-		urls = append(urls, fmt.Sprintf("tls://127.0.0.1:%d", clients[i]))
+		c.options = append(c.options, &server.Options{
+			ServerName: fmt.Sprintf("n%d", i+1), Host: "127.0.0.1", Port: ports[3+i], NoSigs: true, NoLog: true, MaxPayload: 8 << 20,
+			JetStream: true, StoreDir: filepath.Join(t.TempDir(), "streams"), JetStreamMaxStore: 1 << 34, JetStreamMaxMemory: 1 << 28, DisableJetStreamBanner: true,
+			Cluster: server.ClusterOpts{Name: "rollcall", Host: "127.0.0.1", Port: ports[i]}, Routes: routes,
+		})
+		c.servers = append(c.servers, nil)
+		c.startNode(i)
 	}
-	g.copyFile(t, "users.conf", "users.conf")
-	for i := range 3 {
-		g.servers = append(g.servers, g.startServer(t, i+1))
-	}
-	for _, s := range g.servers {
-		if !s.ReadyForConnections(20 * time.Second) {
-			t.Fatal("a NATS server does not accept connections")
+	t.Cleanup(func() {
+		for i := range c.servers {
+			c.stopNode(i)
 		}
-	}
-	eventually(t, func() bool {
-		return g.servers[0].JetStreamIsCurrent() && g.servers[1].JetStreamIsCurrent() && g.servers[2].JetStreamIsCurrent()
 	})
-	g.url = strings.Join(urls, ",")
-	return g
+	c.awaitAgreement()
+	return c
 }
 
-func (g *guardedCluster) startServer(t *testing.T, n int) *server.Server {
-	t.Helper()
-	t.Setenv("NATS_SERVER_NAME", fmt.Sprint("nats-", n))
-	options, err := server.ProcessConfigFile(filepath.Join(g.dir, fmt.Sprintf("nats-%d.conf", n)))
+func (c *cluster) startNode(i int) {
+	c.t.Helper()
+	s, err := server.NewServer(c.options[i].Clone())
 	if err != nil {
-		t.Fatal(err)
-	}
-	options.NoSigs, options.NoLog = true, true
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	return s
+	c.servers[i] = s
 }
 
-// copyFile copies a file of deployments/nats with replacements.
-func (g *guardedCluster) copyFile(t *testing.T, from, to string, change ...string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../deployments/nats", from))
-	if err != nil {
-		t.Fatal(err)
+func (c *cluster) stopNode(i int) {
+	if s := c.servers[i]; s != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		c.servers[i] = nil
 	}
-	g.write(t, to, strings.NewReplacer(change...).Replace(string(text)))
 }
 
-// writePasswords writes the hashes for the servers, in the example's form, and the passwords for the clients.
-func (g *guardedCluster) writePasswords(t *testing.T) {
-	t.Helper()
-	example, err := os.ReadFile("../deployments/nats/passwords.conf.example")
-	if err != nil {
-		t.Fatal(err)
+// awaitAgreement waits until JetStream answers and every server has what it should have.
+func (c *cluster) awaitAgreement() {
+	c.t.Helper()
+	eventually(c.t, func() bool {
+		for _, s := range c.servers {
+			if s == nil || !s.ReadyForConnections(time.Second) || s.Healthz(nil).StatusCode != 200 {
+				return false
+			}
+		}
+		nc, err := nats.Connect(c.url())
+		if err != nil {
+			return false
+		}
+		defer nc.Close()
+		js, err := nc.JetStream(nats.MaxWait(time.Second))
+		if err != nil {
+			return false
+		}
+		_, err = js.AccountInfo()
+		return err == nil
+	})
+}
+
+// url names all servers.
+func (c *cluster) url() string {
+	var all []string
+	for _, o := range c.options {
+		all = append(all, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
 	}
-	text := string(example)
-	for _, user := range natsUsers {
-		password := rand.Text()
-		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	return strings.Join(all, ",")
+}
+
+// bus is a connection of the test's own.
+func (c *cluster) bus() *events.Bus {
+	c.t.Helper()
+	bus, err := events.Connect(c.url(), func(error) {})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(bus.Close)
+	return bus
+}
+
+// leaderOf returns which server leads a stream, -1 when none does.
+func (c *cluster) leaderOf(stream string) int {
+	for i, s := range c.servers {
+		if s != nil && s.JetStreamIsStreamLeader("$G", stream) {
+			return i
+		}
+	}
+	return -1
+}
+
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		line := strings.ReplaceAll(user, "-", "_") + `_password: "`
-		if !strings.Contains(text, line) {
-			t.Fatalf("passwords.conf.example has no %s", line)
-		}
-		text = strings.Replace(text, line+"$2a$11$...", line+string(hash), 1)
-		g.write(t, user+".password", password+"\n")
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	g.write(t, "passwords.conf", text)
+	return ports
 }
 
-func (g *guardedCluster) write(t *testing.T, name, text string) {
+// writePINKey writes the key that all processes of a pipeline share.
+func writePINKey(t *testing.T) string {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "pins.key")
+	if err := os.WriteFile(path, []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// nats is how a user connects.
-func (g *guardedCluster) nats(user string) pipeline.NATS {
-	return pipeline.NATS{URL: g.url, Replicas: 3, User: user, PasswordFile: filepath.Join(g.dir, user+".password"), CAFile: filepath.Join(g.dir, "ca.crt")}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// writeCertificates writes ca.crt, and tls.crt and tls.key of a server on loopback.
-func writeCertificates(t *testing.T, dir string) {
-	t.Helper()
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "nats"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	authorityKey, leafKey := newKey(t), newKey(t)
-	for _, one := range []struct {
-		name string
-		cert *x509.Certificate
-		key  *ecdsa.PrivateKey
-	}{{"ca.crt", authority, authorityKey}, {"tls.crt", leaf, leafKey}} {
-		der, err := x509.CreateCertificate(rand.Reader, one.cert, authority, &one.key.PublicKey, authorityKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writePEM(t, filepath.Join(dir, one.name), "CERTIFICATE", der)
-	}
-	der, err := x509.MarshalECPrivateKey(leafKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, filepath.Join(dir, "tls.key"), "EC PRIVATE KEY", der)
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func writePEM(t *testing.T, path, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return path
 }

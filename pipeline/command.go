@@ -26,6 +26,8 @@ func (r *reconciler) command(ctx context.Context, kind string, m logMessage) err
 		return r.cancel(m, c)
 	case commandForget:
 		return r.forget(m, c)
+	case commandReset:
+		return r.reset(m)
 	case commandMailed:
 		return r.mailed(m)
 	case commandTick:
@@ -72,11 +74,17 @@ func (r *reconciler) approve(ctx context.Context, m logMessage, c command) error
 	fresh := emptyCounters(run)
 	p := &planner{reconciler: r, message: m, run: fresh, source: state,
 		finished: &finished{Run: run.Number, From: run.From, Changes: run.Records, Read: fresh.Read, Whole: run.Whole, Scope: run.Scope}}
-	o, err := p.plan(ctx)
+	o, err := r.planUnlessFailed(ctx, m, func() (planned, error) {
+		*p.run = *emptyCounters(run)
+		return p.plan(ctx)
+	})
 	switch {
 	case err != nil:
 		return err
 	case o.missing != "":
+		if err := r.sayFailed(ctx, m, run, o); err != nil {
+			return err
+		}
 		return r.dropHeld(m, run, store.Failed, o.missing)
 	case state.Applied != run.From || fresh.Plan != approved:
 		return r.dropHeld(m, run, store.Failed, "the store moved since the plan was made; the next run proposes anew")

@@ -8,6 +8,7 @@
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
+//	lead       starts what only one of several reconcilers does (lease); the others stand by (standby)
 //	notify     mails results of runs, postman the PINs that were made
 //
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
@@ -76,10 +77,30 @@
 //   - A caller's wrong PINs are counted in memory: they decide nothing about users, and a restart forgives them.
 //   - A generated PIN that is to be mailed leaves a letter in the store, in the transaction that gives it to its user, until the
 //     mail server took it. The letter holds how the PIN was drawn and its hash; the postman draws it again at the door. Letters
-//     are an outbox like revisions and results, no part of the store's digest. A crash behind the server's answer, and a
-//     log that is read again into an empty store, mail a PIN that its user still has once more, under the same Message-ID.
+//     are an outbox like revisions and results, no part of the store's digest. That one was taken, or never will be, travels through
+//     LOG, so a standby and a log that is read again know it. A crash between the server's answer and the log mails a PIN once more,
+//     under the same Message-ID.
 //   - Results of runs are mailed from RUNS by a durable consumer: where nobody is to be told it is deleted, so that nobody gets
 //     old news when that changes. A process waits for mail on its way, ten seconds at most, before it ends: "rollcall sync" has no later.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
+//   - Several reconcilers on one NATS: each follows LOG into a store of its own, so a takeover is only switching on what the leader does
+//     alone (relay, service, schedule, ticks, mail, snapshots), when the store holds all of LOG. The lease is a key in JetStream that
+//     expires after 4 s; its holder trusts it for 3 s from before it was renewed, by its own clocks, so a process that was stopped
+//     knows at once that it leads no more. Clients are answered by whoever leads, outside of any queue group: a stopped
+//     process takes no question away. What decides about what is written is not the lease but the streams: USERS and RUNS take
+//     a message only behind the one that its writer knows, and revisions and results carry the store's numbers.
+//   - All of them have the first one's store id, published beside the rules, because user ids derive from it, and need the same key of the PINs.
+//   - One that has no store, or whose store ends before LOG begins, starts from the latest snapshot that LOG goes on from. One whose log
+//     is another than its store's waits and says so: going on at the log's end is the leader's decision.
+//   - A run whose changes are gone from CHANGES is failed in LOG with the place in it where that was found out, and what LOG says is
+//     looked up before that place is handled again. A standby that misses changes waits for the leader's word.
+//   - What purges RAW and dead letters is done by standbys too: it is the same for whoever repeats it. Only purging a whole source,
+//     when it was renamed, is left to the leader: the name may be in use again.
+//   - A store that went back (a snapshot was restored) catches up with LOG before anybody is answered, and makes the same revisions again;
+//     the relay drops those that USERS has. Where USERS has more, or another chain, a reset goes through LOG: the store numbers on above what
+//     was published, and its next event, "rollcall.users.reset.<store id>", tells subscribers to begin anew. It keeps its id, against the
+//     design notes: user ids derive from it, and numbers are not used twice.
+//   - Snapshots are copied to a file before they are sent, so that the copied state is held in the store for as short as possible. They are
+//     taken by the leader, every six hours of a store that moved and after 10,000 revisions and a tenth of the users.
 package pipeline

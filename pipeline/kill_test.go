@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv(reconcilerDir); dir != "" {
+		fmt.Fprintln(os.Stderr, reconcileUntilKilled(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -125,11 +129,15 @@ func killedConfig(dir string, reader connectors.Config) pipeline.Config {
 // every revision is exactly one event.
 func TestKilledAtRandom(t *testing.T) {
 	const wanted = 50
+	end := soaking(t)
 	disturbed, calm := t.TempDir(), t.TempDir()
 	chance := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
 	last := finish(t, calm, 0)
 	killed, round := 0, 0
-	for ; killed < wanted && round < 4*wanted; round++ {
+	for ; killed < wanted && round < 4*wanted || time.Now().Before(end); round++ {
+		if round == fullDiskRound {
+			continue // another size of directory
+		}
 		if killAt(t, disturbed, round, time.Duration(chance.Int64N(int64(last)))) {
 			killed++
 		}
@@ -158,6 +166,21 @@ func TestKilledAtRandom(t *testing.T) {
 			}
 		}
 	}
+}
+
+// soaking returns until when a test goes on that tries more the longer it runs: it ends after its least unless the environment variable
+// ROLLCALL_SOAK says for how long.
+func soaking(t *testing.T) time.Time {
+	t.Helper()
+	text := os.Getenv("ROLLCALL_SOAK")
+	if text == "" {
+		return time.Time{}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("ROLLCALL_SOAK: %v", err)
+	}
+	return time.Now().Add(d)
 }
 
 // killAt starts a run in another process and kills it after a while. It reports whether the process was still at work.

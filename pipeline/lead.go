@@ -146,14 +146,14 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 		return err
 	}
 	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
-	l := &leadership{relay: newRelay(n.bus, n.db, n.log), postman: newPostman(n.bus, n.db, n.key, n.config.Mail, n.log)}
+	l := &leadership{relay: newRelay(n.bus, n.db, r.current, n.log), postman: newPostman(n.bus, n.db, n.key, n.config.Mail, n.log)}
 	l.relay.traces = &n.traces
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
 	}
 	notifier := &notifier{bus: n.bus, server: n.config.Mail, notify: n.config.Notify, log: n.log}
-	if err := notifier.open(ctx); err != nil {
+	if err := events.Patiently(ctx, notifier.open); err != nil {
 		return errors.Join(err, stopService())
 	}
 	l.parting = append(l.parting, l.relay.settle)
@@ -184,7 +184,7 @@ func (n *Node) tellStanding(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	defer n.lease.leave()
-	standing := newRelay(n.bus, n.db, n.log)
+	standing := newRelay(n.bus, n.db, nil, n.log)
 	for {
 		var log, revision uint64
 		err := n.db.View(func(tx *store.Tx) error {
@@ -230,6 +230,9 @@ func (r *reconciler) caughtUp(ctx context.Context) bool {
 	end, err := lastSequence(ctx, r.bus, events.LogStream)
 	return err == nil && r.waiters.reached(end)
 }
+
+// current reports whether this process leads with a store that holds all that the log says.
+func (r *reconciler) current(ctx context.Context) bool { return r.caughtUp(ctx) && r.leads() }
 
 // reached reports whether the message of that sequence was handled.
 func (w *waiters) reached(sequence uint64) bool {

@@ -227,13 +227,13 @@ func isNoKey(err error) bool { return errors.Is(err, jetstream.ErrKeyNotFound) }
 
 // fence keeps a process that lost its lease from answering: it would tell what was true, and take commands that somebody else
 // has carried out.
-func (s *service) fence(handler micro.HandlerFunc) micro.HandlerFunc {
+func (s *service) fence(ctx context.Context, handler micro.HandlerFunc) micro.HandlerFunc {
 	if s.lease == nil {
 		return handler
 	}
 	return func(r micro.Request) {
-		if s.lease.leads() {
-			handler(fencedRequest{r, s.lease})
+		if fenced := (fencedRequest{r, ctx, s.lease}); fenced.mayAnswer() {
+			handler(fenced)
 		}
 	}
 }
@@ -241,14 +241,17 @@ func (s *service) fence(handler micro.HandlerFunc) micro.HandlerFunc {
 // fencedRequest is answered only as long as this process leads. Who asked asks again.
 type fencedRequest struct {
 	micro.Request
-	lease *lease
+	leading context.Context
+	lease   *lease
 }
+
+func (r fencedRequest) mayAnswer() bool { return r.leading.Err() == nil && r.lease.leads() }
 
 var errNotLeader = errors.New("this process leads no more")
 
 // Respond answers in bytes.
 func (r fencedRequest) Respond(data []byte, o ...micro.RespondOpt) error {
-	if !r.lease.leads() {
+	if !r.mayAnswer() {
 		return errNotLeader
 	}
 	return r.Request.Respond(data, o...)
@@ -256,7 +259,7 @@ func (r fencedRequest) Respond(data []byte, o ...micro.RespondOpt) error {
 
 // RespondJSON answers in JSON.
 func (r fencedRequest) RespondJSON(v any, o ...micro.RespondOpt) error {
-	if !r.lease.leads() {
+	if !r.mayAnswer() {
 		return errNotLeader
 	}
 	return r.Request.RespondJSON(v, o...)
@@ -264,7 +267,7 @@ func (r fencedRequest) RespondJSON(v any, o ...micro.RespondOpt) error {
 
 // Error answers that something is wrong.
 func (r fencedRequest) Error(code, description string, data []byte, o ...micro.RespondOpt) error {
-	if !r.lease.leads() {
+	if !r.mayAnswer() {
 		return errNotLeader
 	}
 	return r.Request.Error(code, description, data, o...)

@@ -47,6 +47,9 @@ const (
 // commandMailed says that a generated PIN was mailed, or why it will not be: [mailed] (P5).
 const commandMailed = "mailed"
 
+// commandReset says that subscribers have heard events that are not this store's: [reset].
+const commandReset = "reset"
+
 // commandTick says that something may have ended.
 const commandTick = "tick"
 

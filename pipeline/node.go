@@ -127,12 +127,14 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.openKey(); err != nil {
 		return err
 	}
-	if err := n.key.announce(ctx, n.bus, n.db != nil, embedded); err != nil {
+	err := events.Patiently(ctx, func(ctx context.Context) error { return n.key.announce(ctx, n.bus, n.db != nil, embedded) })
+	if err != nil {
 		return err
 	}
-	var err error
-	n.rules, err = openRuleBook(ctx, n.bus, n.key)
-	return err
+	return events.Patiently(ctx, func(ctx context.Context) (err error) {
+		n.rules, err = openRuleBook(ctx, n.bus, n.key)
+		return err
+	})
 }
 
 // openStreams makes the streams where the writer is; the other roles may only look at those that they use.
@@ -239,7 +241,7 @@ func (n *Node) startStages(ctx context.Context) error {
 func (n *Node) startExporter(ctx context.Context) error {
 	for _, source := range n.config.served() {
 		exporter := &exporter{bus: n.bus, client: n.Client(), source: source, log: n.log}
-		if err := exporter.open(ctx, n.broker != nil); err != nil {
+		if err := events.Patiently(ctx, func(ctx context.Context) error { return exporter.open(ctx, n.broker != nil) }); err != nil {
 			return err
 		}
 		if exporter.consumer != nil {

@@ -150,6 +150,7 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"subscriber", "$JS.API.STREAM.INFO.ROLLCALL_LOG"},
 		{"subscriber", "$JS.API.STREAM.INFO.ROLLCALL_RAW"},
 		{"subscriber", "$JS.API.DIRECT.GET.ROLLCALL_RAW"},
+		{"subscriber", "$JS.API.STREAM.MSG.GET.ROLLCALL_RAW"},
 		{"subscriber", "$JS.API.STREAM.PURGE.ROLLCALL_USERS"},
 	} {
 		t.Run(test.user+" "+test.subject, func(t *testing.T) {
@@ -192,20 +193,25 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.ffff", Data: forged, Header: nats.Header{
-		"Rollcall-Subject": {"rollcall.log.people.started"}, "ce-type": {"rollcall.users.updated"}, "ce-subject": {"x"}, "ce-sequence": {"00000000000000000099"}}})
+	header := nats.Header{"Rollcall-Subject": {"rollcall.log.people.started"}, "ce-type": {"rollcall.users.updated"}, "ce-subject": {"x"}, "ce-sequence": {"00000000000000000099"}}
+	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.ffff", Data: forged, Header: header})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "$KV.rollcall_config.forged", Data: forged, Header: header}); err != nil {
 		t.Fatal(err)
 	}
 	question, err := json.Marshal(map[string]uint64{"seq": ack.Sequence})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Conn.PublishRequest("$JS.API.DIRECT.GET.ROLLCALL_RAW", "rollcall.users.updated.x", question); err != nil {
+	const stolen = "$JS.API.DIRECT.GET.KV_rollcall_config.$KV.rollcall_config.forged"
+	if err := bus.Conn.PublishRequest(stolen, "rollcall.users.updated.x", nil); err != nil {
 		t.Fatal(err)
 	}
 	for subject, data := range map[string][]byte{
-		"$JS.API.DIRECT.GET.ROLLCALL_RAW":      question,
+		"$JS.API.STREAM.MSG.GET.ROLLCALL_RAW":  question,
+		stolen:                                 nil,
 		"rollcall.api.store.source.corp":       []byte(`{"Source":"corp"}`),
 		"$JS.API.STREAM.INFO.ROLLCALL_CHANGES": nil,
 	} {

@@ -44,6 +44,8 @@ type planned struct {
 	trips []policy.Trip
 	// missing says which changes are not in CHANGES although the run counted them.
 	missing string
+	// said is true when LOG says already that they were missing.
+	said bool
 }
 
 // planBatch is how many verdicts are written in one transaction.

@@ -89,7 +89,8 @@ func TestP5Mailed(t *testing.T) {
 		t.Errorf("the PIN made anew is %s's", c.pinOf(pins["p00001"]))
 	}
 	eventually(t, func() bool { status, _ = c.client.Status(t.Context()); return status.Letters+len(status.Unmailed) == 0 })
-	c.stop()
+	c.rebuilt() // the log knows what was mailed
+	mailedPINs(t, sink, 3)
 	for _, pin := range pins {
 		grepFiles(t, c.config.DataDir, pin)
 		if strings.Contains(logged.said(), pin) {

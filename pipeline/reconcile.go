@@ -23,6 +23,7 @@ type reconciler struct {
 	config  *Config
 	log     zerolog.Logger
 	created time.Time // of the LOG stream: its incarnation
+	trimmed uint64    // the last message that LOG has not any more
 	// leads reports whether this is the one that writes and answers; a standby follows the same log into a store of its own.
 	leads func() bool
 	// committed is told after every commit that may have left something to relay.
@@ -51,7 +52,7 @@ func (r *reconciler) follow(ctx context.Context) error {
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
 	}
-	r.waiters.done(position.Sequence)
+	r.waiters.done(max(position.Sequence, r.trimmed))
 	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
 		return r.take(ctx, msg)
 	})
@@ -204,8 +205,13 @@ func (r *reconciler) finished(ctx context.Context, m logMessage) error {
 	if f.From != state.Applied {
 		return r.fail(m, run, fmt.Sprintf("stale: it was compared with run %d, but run %d was applied meanwhile", f.From, state.Applied))
 	}
-	p := &planner{reconciler: r, message: m, run: run, finished: &f, source: state}
-	outcome, err := p.plan(ctx)
+	outcome, err := r.planUnlessFailed(ctx, m, func() (planned, error) {
+		fresh := *run
+		p := &planner{reconciler: r, message: m, run: &fresh, finished: &f, source: state}
+		outcome, err := p.plan(ctx)
+		*run = fresh
+		return outcome, err
+	})
 	if err != nil {
 		return err
 	}
@@ -216,7 +222,7 @@ func (r *reconciler) finished(ctx context.Context, m logMessage) error {
 func (r *reconciler) decide(ctx context.Context, m logMessage, run *store.Run, o planned) error {
 	switch {
 	case o.missing != "":
-		if err := r.sayFailed(ctx, m, run, o.missing); err != nil {
+		if err := r.sayFailed(ctx, m, run, o); err != nil {
 			return err
 		}
 		return r.fail(m, run, o.missing)
@@ -279,12 +285,6 @@ func (r *reconciler) fail(m logMessage, run *store.Run, reason string) error {
 
 func (r *reconciler) conclude(m logMessage, run *store.Run) error {
 	return r.update(m, func(tx *store.Tx) error { return closeRun(tx, m, run) })
-}
-
-// sayFailed puts into LOG that a finished run could not be planned, so that whoever reads the log again knows.
-func (r *reconciler) sayFailed(ctx context.Context, m logMessage, run *store.Run, reason string) error {
-	_, err := appendLog(ctx, r.bus, events.LogSubject(run.Source, logFailed), fmt.Sprintf("failed-%d", run.Number), aborted{Run: run.Number, Reason: reason})
-	return err
 }
 
 // open returns a source's run if it is still open, and what was applied of the source.

@@ -21,12 +21,14 @@ import (
 // the stream's expected last sequence, so that nobody publishes a revision twice, and only what the stream has
 // acknowledged leaves the store.
 type relay struct {
-	bus  *events.Bus
-	db   *store.DB
-	log  zerolog.Logger
-	wake chan struct{}
-	// traces says in which trace a revision was made, nil in no relay that publishes.
+	bus *events.Bus
+	db  *store.DB
+	// current reports whether the store holds all that the log says, and this process may speak for it.
+	current func(context.Context) bool
+	log     zerolog.Logger
+	// traces says in which trace a revision was made, nil in a relay that publishes none.
 	traces *traceBook
+	wake   chan struct{}
 	last   uint64 // the stream's last sequence
 	runs   uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
@@ -37,8 +39,8 @@ type relay struct {
 // is being applied: after every batch, it would hold the events back behind the run and the store would swell.
 const relayLead = 16 * events.MaxBatch
 
-func newRelay(bus *events.Bus, db *store.DB, log zerolog.Logger) *relay {
-	return &relay{bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
+func newRelay(bus *events.Bus, db *store.DB, current func(context.Context) bool, log zerolog.Logger) *relay {
+	return &relay{current: current, bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
 }
 
 // poke tells the relay that there may be something new. It never waits.
@@ -100,56 +102,33 @@ func (r *relay) anchor(ctx context.Context) error {
 	if err := r.anchorResults(ctx); err != nil {
 		return err
 	}
-	stream, err := r.bus.JetStream.Stream(ctx, events.UsersStream)
+	last, err := lastEvent(ctx, r.bus)
 	if err != nil {
 		return err
 	}
-	info := stream.CachedInfo()
-	r.last = info.State.LastSeq
-	var position store.RelayPosition
-	var head uint64
-	if err := r.db.View(func(tx *store.Tx) error {
-		position = tx.RelayPosition()
-		head, _ = tx.Head()
-		return nil
-	}); err != nil {
+	r.last = last.sequence
+	position, head, chain, err := r.standing(last.revision)
+	if err != nil {
 		return err
 	}
 	r.published = position.Revision
-	if info.State.Msgs == 0 {
-		return r.forgetStream(position, info)
+	if last.revision == 0 {
+		return r.forgetStream(position, last.created)
 	}
-	published, err := lastPublished(ctx, stream, info.State)
-	if err != nil {
-		return fmt.Errorf("last event: %w", err)
+	if isOther(head, chain, last) {
+		return r.reset(ctx, last, head)
 	}
-	if published > head {
-		return fmt.Errorf("events are ahead of the store: revision %d was published, the store ends at %d; was an older store put back?", published, head)
-	}
+	published := last.revision
 	if published <= position.Revision {
 		return nil
 	}
 	r.published = published
-	return r.advance(published, r.last, info.Created)
-}
-
-// lastPublished returns the revision of the stream's last event, past what was copied into the stream behind it.
-func lastPublished(ctx context.Context, stream jetstream.Stream, state jetstream.StreamState) (uint64, error) {
-	for sequence := state.LastSeq; sequence >= state.FirstSeq; sequence-- {
-		msg, err := stream.GetMsg(ctx, sequence)
-		if err != nil && !isMissing(err) {
-			return 0, err
-		}
-		if err == nil && events.GenuineEvent(msg.Subject, msg.Header) {
-			return events.RevisionOf(msg.Header), nil
-		}
-	}
-	return 0, nil
+	return r.advance(published, r.last, last.created)
 }
 
 // forgetStream notes that USERS is empty: new, or all its events aged away.
-func (r *relay) forgetStream(position store.RelayPosition, info *jetstream.StreamInfo) error {
-	if position.Revision > 0 && !position.Created.Equal(info.Created) {
+func (r *relay) forgetStream(position store.RelayPosition, created time.Time) error {
+	if position.Revision > 0 && !position.Created.Equal(created) {
 		r.log.Warn().Uint64("revision", position.Revision).Msg("the stream of events was made anew; events up to this revision are not in it any more")
 	}
 	return nil
@@ -314,15 +293,7 @@ func (r *relay) forgetPublished(ctx context.Context) error {
 	if err != nil || last.revision == 0 {
 		return err
 	}
-	var head uint64
-	var chain string
-	var position store.RelayPosition
-	err = r.db.View(func(tx *store.Tx) (err error) {
-		head, _ = tx.Head()
-		position = tx.RelayPosition()
-		chain, err = chainAt(tx, last.revision)
-		return err
-	})
+	position, head, chain, err := r.standing(last.revision)
 	if err != nil {
 		return err
 	}
@@ -334,6 +305,17 @@ func (r *relay) forgetPublished(ctx context.Context) error {
 		return r.advance(known, last.sequence, last.created)
 	}
 	return nil
+}
+
+// standing returns what the store knows of what was published, and the chain that it has itself at a revision.
+func (r *relay) standing(revision uint64) (position store.RelayPosition, head uint64, chain string, err error) {
+	err = r.db.View(func(tx *store.Tx) (err error) {
+		head, _ = tx.Head()
+		position = tx.RelayPosition()
+		chain, err = chainAt(tx, revision)
+		return err
+	})
+	return position, head, chain, err
 }
 
 // chainAt returns the chain of a revision, "" where the store does not have it (yet, or any more).
@@ -355,6 +337,20 @@ type publishedEvent struct {
 	created            time.Time // the stream
 }
 
+// lastGenuine returns the stream's last message that is an event, past what was copied into the stream behind it, nil for none.
+func lastGenuine(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo) (*jetstream.RawStreamMsg, error) {
+	for sequence := info.State.LastSeq; sequence >= info.State.FirstSeq; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !isMissing(err) {
+			return nil, fmt.Errorf("last event: %w", err)
+		}
+		if err == nil && events.GenuineEvent(msg.Subject, events.Fetched(msg.Header, info.Config.AllowDirect)) {
+			return msg, nil
+		}
+	}
+	return nil, nil
+}
+
 // lastEvent returns the last event there is, revision 0 for none.
 func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err error) {
 	stream, err := bus.JetStream.Stream(ctx, events.UsersStream)
@@ -366,9 +362,9 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	if info.State.Msgs == 0 {
 		return last, nil
 	}
-	msg, err := stream.GetMsg(ctx, last.sequence)
-	if err != nil {
-		return last, fmt.Errorf("last event: %w", err)
+	msg, err := lastGenuine(ctx, stream, info)
+	if err != nil || msg == nil {
+		return last, err
 	}
 	var body struct {
 		Chain string `json:"chain"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -56,7 +57,7 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	if e := b.loaded[hash]; e != nil {
 		return e, nil
 	}
-	value, err := b.bucket.Get(ctx, hash)
+	value, err := getPublished(ctx, b.bucket, hash)
 	if err != nil {
 		return nil, fmt.Errorf("load rules %s: %w", hash, err)
 	}
@@ -73,4 +74,19 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	e.sealer = newSealer(b.key, e.mapping)
 	b.loaded[hash] = e
 	return e, nil
+}
+
+// getPublished returns what somebody has just published under a key: in a cluster, a replica that is behind may answer first.
+func getPublished(ctx context.Context, bucket jetstream.KeyValue, key string) (value jetstream.KeyValueEntry, err error) {
+	for range 20 {
+		if value, err = bucket.Get(ctx, key); !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return value, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return value, err
 }

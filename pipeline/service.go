@@ -70,7 +70,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		endpoints[name] = handler
 	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}

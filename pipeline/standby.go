@@ -27,7 +27,8 @@ func (n *Node) openShared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := n.sharedID(ctx, own)
+	var id string
+	err = events.Patiently(ctx, func(ctx context.Context) (err error) { id, err = n.sharedID(ctx, own); return err })
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (n *Node) sharedID(ctx context.Context, own *store.Snapshot) (string, error
 	if !errors.Is(err, jetstream.ErrKeyExists) {
 		return "", fmt.Errorf("the store's id: %w", err)
 	}
-	shared, err := bucket.Get(ctx, storeID)
+	shared, err := getPublished(ctx, bucket, storeID)
 	if err != nil {
 		return "", fmt.Errorf("the store's id: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 )
 
 // fillAppended is how full bbolt leaves the pages of a bucket that only grows at its end.
@@ -87,6 +88,22 @@ func (tx *Tx) DropRevisions(upTo uint64, limit int) error {
 		return err
 	}
 	return tx.setMeta(metaDropped, chainEnd{Number: last.Number, Chain: last.Chain})
+}
+
+// SkipRevisions forgets all revisions that wait and lets the next one have a number above after, and above their own: what was
+// published up to there is not what this store did.
+func (tx *Tx) SkipRevisions(after uint64) error {
+	head, chain := tx.Head()
+	t := tx.table(revisionsBucket)
+	keys, err := t.first(math.MaxInt, func([]byte) bool { return true })
+	if err != nil {
+		return err
+	}
+	if err := t.deleteAll(keys); err != nil {
+		return err
+	}
+	tx.head, tx.newHead = &chainEnd{Number: max(head, after), Chain: chain}, true
+	return tx.setMeta(metaDropped, tx.head)
 }
 
 // putHead writes the head when the transaction ends.

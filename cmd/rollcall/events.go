@@ -127,6 +127,9 @@ func eventJSON(id, kind string, body []byte) []byte {
 func sentence(e events.UserChanged) string {
 	name := e.User.Text[0]
 	text := fmt.Sprintf("%d  %s  %s %s", e.Revision, clock(e.Time), e.Kind, name)
+	if e.Kind == "reset" {
+		text += "subscribers begin anew: " + e.Cause.Reason
+	}
 	if e.Kind == "updated" {
 		var parts []string
 		for _, property := range slices.Sorted(maps.Keys(e.Changed)) {

@@ -1,0 +1,139 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/events/broker"
+	"rollcall/store"
+)
+
+// An older store is put back while the log is whole: it catches up, and nothing is told twice.
+func TestOlderStoreCatchesUp(t *testing.T) {
+	c, dir, old := rolledBack(t)
+	c.start()
+	c.settled()
+	if got := c.events(0); len(got) != 6 {
+		t.Errorf("%d events: %v, want the 6 that there were", len(got), got)
+	}
+	dir.set("p00002", "phone", "2")
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+	if got := c.user("p00001"); got.Revision <= old {
+		t.Errorf("the user is at revision %d, as in the old store", got.Revision)
+	}
+}
+
+// An older store is put back and the log behind it is lost: subscribers are told to begin anew, once, and what follows has
+// numbers above all that they heard.
+func TestReset(t *testing.T) {
+	c, _, _ := rolledBack(t)
+	c.forgetLog()
+	c.start()
+	c.settled()
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+	c.stop() // which checks that every revision was told once
+	c.start()
+	c.settled()
+	got := c.events(6)
+	if want := []string{"reset ", "updated p00001"}; !slices.Equal(got, want) {
+		t.Errorf("events behind the sixth: %q, want %q", got, want)
+	}
+	var types []string
+	c.withBus(func(bus *events.Bus) {
+		err := events.ReadAvailable(context.Background(), bus.Conn, events.SubscribeOptions{Kinds: []string{"reset"}}, func(e events.UserChanged) error {
+			types = append(types, e.Type+" "+e.Cause.Reason)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if len(types) != 1 || !strings.HasPrefix(types[0], "rollcall.users.reset the store went back") {
+		t.Errorf("resets: %q", types)
+	}
+}
+
+// A store that has something else where its last event says, is found out by the chain.
+func TestResetByChain(t *testing.T) {
+	c, _, _ := rolledBack(t)
+	c.forgetLog()
+	db, err := store.Open(filepath.Join(c.config.DataDir, "store.db"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *store.Tx) error {
+		head, chain := tx.Head()
+		body := []byte(`{"revision":6,"kind":"updated"}`)
+		return tx.AppendRevision(store.Revision{Number: head + 1, Subject: "users.updated.somebody", Chain: store.ChainOf(chain, body), Body: body})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	c.settled()
+	if got := c.events(5); len(got) != 2 || got[1] != "reset " {
+		t.Errorf("events behind the fifth: %q", got)
+	}
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+}
+
+// rolledBack returns a stopped pipeline whose store is older than the last of its six events, and the last revision of that store.
+func rolledBack(t *testing.T) (c *company, dir *roster, head uint64) {
+	t.Helper()
+	dir = newRoster().people(5)
+	c = newCompany(t, dir).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	head = c.revision()
+	c.stop()
+	path := filepath.Join(c.config.DataDir, "store.db")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir.set("p00001", "phone", "1")
+	c.start()
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+	c.stop()
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c, dir, head
+}
+
+// forgetLog takes the log away, as losing its disk would.
+func (c *company) forgetLog() {
+	c.withBroker(func(bus *events.Bus) {
+		if err := bus.JetStream.DeleteStream(context.Background(), events.LogStream); err != nil {
+			c.t.Fatal(err)
+		}
+	})
+}
+
+// withBroker calls fn with a connection to a stopped pipeline's streams.
+func (c *company) withBroker(fn func(*events.Bus)) {
+	c.t.Helper()
+	b, err := broker.Start(broker.Options{Dir: filepath.Join(c.config.DataDir, "nats"), Log: zerolog.Nop()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer b.Stop()
+	bus, err := events.Connect(b.URL(), func(err error) { c.t.Error(err) }, b.Options()...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer bus.Close()
+	fn(bus)
+}

@@ -1,0 +1,480 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"rollcall/events"
+	"rollcall/pipeline"
+	"rollcall/store"
+)
+
+// reconcilerDir is the environment variable that makes this test binary a reconciler on that directory until it is killed.
+const reconcilerDir = "ROLLCALL_TEST_RECONCILER_DIR"
+
+func reconcileUntilKilled(dir string) error {
+	c := crewConfig(os.Getenv("ROLLCALL_TEST_NATS"), dir, os.Getenv("ROLLCALL_TEST_KEY"), newRoster(), pipeline.RoleReconciler)
+	node, err := pipeline.Start(context.Background(), c, zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Str("dir", filepath.Base(dir)).Logger())
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		if err := node.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(0)
+	}()
+	err = node.Wait()
+	if ctx.Err() != nil {
+		select {} // until the one that stops the node ends the process
+	}
+	return err
+}
+
+func crewConfig(url, dir, key string, reader *roster, roles ...string) pipeline.Config {
+	c := killedConfig(dir, reader)
+	c.NATS, c.PINKeyFile, c.Roles = pipeline.NATS{URL: url, Replicas: 3}, key, roles
+	return c
+}
+
+// crew is a pipeline in roles on a cluster: a connector worker and two normalizers here, reconcilers in processes of their own.
+type crew struct {
+	*cluster
+	roster    *roster
+	key       string
+	client    *pipeline.Client
+	processes map[string]*exec.Cmd // by directory
+}
+
+func startCrew(t *testing.T, reader *roster, reconcilers ...string) *crew {
+	t.Helper()
+	k := &crew{cluster: startCluster(t), roster: reader, key: writePINKey(t), processes: map[string]*exec.Cmd{}}
+	t.Cleanup(func() {
+		for dir := range k.processes {
+			k.kill(dir)
+		}
+	})
+	for _, dir := range reconcilers {
+		k.reconciler(dir)
+	}
+	for _, role := range []string{pipeline.RoleConnector, pipeline.RoleNormalizer, pipeline.RoleNormalizer} {
+		log := zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel)
+		node, err := pipeline.Start(t.Context(), crewConfig(k.url(), t.TempDir(), k.key, reader, role), log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := node.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		if role == pipeline.RoleConnector {
+			k.client = node.Client()
+		}
+	}
+	eventually(t, func() bool { return k.leader() != "" })
+	return k
+}
+
+// reconciler starts a reconciler on a directory.
+func (k *crew) reconciler(dir string) {
+	k.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), reconcilerDir+"="+dir, "ROLLCALL_TEST_NATS="+k.url(), "ROLLCALL_TEST_KEY="+k.key)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		k.t.Fatal(err)
+	}
+	k.processes[dir] = cmd
+}
+
+func (k *crew) signal(dir string, s os.Signal) {
+	k.t.Helper()
+	if err := k.processes[dir].Process.Signal(s); err != nil {
+		k.t.Error(err)
+	}
+}
+
+// kill kills a reconciler.
+func (k *crew) kill(dir string) {
+	_ = k.processes[dir].Process.Kill()
+	_ = k.processes[dir].Wait()
+	delete(k.processes, dir)
+}
+
+// end stops a reconciler as Ctrl-C does, and returns its store's digest and head.
+func (k *crew) end(dir string) (store.Digest, uint64) {
+	k.t.Helper()
+	k.signal(dir, os.Interrupt)
+	if err := k.processes[dir].Wait(); err != nil {
+		k.t.Errorf("%s: %v", dir, err)
+	}
+	delete(k.processes, dir)
+	db, err := store.Open(filepath.Join(dir, "store.db"), store.Options{})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Check(); err != nil {
+		k.t.Errorf("%s: %v", dir, err)
+	}
+	s, err := db.Snapshot()
+	if err != nil {
+		k.t.Error(err)
+	}
+	return s.Digest, s.Revision
+}
+
+// status asks once.
+func (k *crew) status() (pipeline.Status, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return k.client.Status(ctx)
+}
+
+// leader returns the directory of the reconciler that answers, "" when none does.
+func (k *crew) leader() string {
+	s, err := k.status()
+	if err != nil || len(s.Reconcilers) == 0 || !s.Reconcilers[0].Leads {
+		return ""
+	}
+	_, pid, _ := strings.Cut(s.Reconcilers[0].Name, "/")
+	for dir, cmd := range k.processes {
+		if strconv.Itoa(cmd.Process.Pid) == pid {
+			return dir
+		}
+	}
+	return ""
+}
+
+// standsBy waits until all reconcilers have handled the log and the leader has told everything.
+func (k *crew) standsBy() {
+	k.t.Helper()
+	eventually(k.t, func() bool {
+		s, err := k.status()
+		if err != nil || len(s.Reconcilers) != len(k.processes) || s.Log != s.LogEnd || s.Relayed != s.Revision {
+			return false
+		}
+		for _, r := range s.Reconcilers {
+			if r.Log != s.LogEnd || r.Revision != s.Revision {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// sync runs the source to its end; at is called once when a stage of the run begins to be told.
+func (k *crew) sync(at func(pipeline.Progress)) store.Run {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var job string
+	eventually(k.t, func() (ok bool) {
+		one, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		var err error
+		job, err = k.client.Sync(one, "people", pipeline.SyncOptions{})
+		return err == nil
+	})
+	run, err := k.client.Follow(ctx, "people", job, at)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return run
+}
+
+// users returns all users by name, without what differs from pipeline to pipeline.
+func (k *crew) users() map[string]string {
+	c := &company{t: k.t, client: k.client}
+	return c.users()
+}
+
+// told fails the test unless USERS has every revision up to head exactly once and in order, and RUNS every result once.
+func (k *crew) told(head uint64) {
+	k.t.Helper()
+	bus, next, runs := k.bus(), uint64(1), map[string]int{}
+	err := bus.ReadAll(context.Background(), events.UsersStream, ">", func(msg jetstream.Msg) error {
+		if n := events.RevisionOf(msg.Headers()); n != next {
+			k.t.Errorf("revision %d was published where %d was to come", n, next)
+		}
+		next++
+		return nil
+	})
+	if err != nil || next != head+1 {
+		k.t.Errorf("events end at %d, the store at %d (%v)", next-1, head, err)
+	}
+	err = bus.ReadAll(context.Background(), events.RunsStream, ">", func(msg jetstream.Msg) error {
+		runs[msg.Headers().Get("Rollcall-Result")]++
+		return nil
+	})
+	for number, n := range runs {
+		if n != 1 || number == "" {
+			k.t.Errorf("result %s was published %d times", number, n)
+		}
+	}
+	if err != nil || len(runs) == 0 {
+		k.t.Errorf("%d results (%v)", len(runs), err)
+	}
+}
+
+// undisturbed returns the users of a pipeline that read the roster in one quiet run.
+func undisturbed(t *testing.T, reader *roster) map[string]string {
+	t.Helper()
+	c := &company{t: t, config: killedConfig(t.TempDir(), reader)}
+	c.start()
+	defer c.stop()
+	if run := c.sync(); run.State != store.Applied {
+		t.Fatalf("run is %s: %s", run.State, run.Reason)
+	}
+	return c.users()
+}
+
+// The leader is killed while it applies a run: a standby takes over within ten seconds and finishes the run, no event is lost or
+// told twice, and the one that was killed comes back as a standby with the same store. Then the leader is stopped
+// without a word and wakes up again: it answers nobody and writes nothing.
+func TestTakeover(t *testing.T) {
+	const people = 5000
+	dir := newRoster().people(people)
+	a, b := t.TempDir(), t.TempDir()
+	k := startCrew(t, dir, a, b)
+	old := k.leader()
+	var killed time.Time
+	run := k.sync(func(p pipeline.Progress) {
+		if p.Stage == "applying" && killed.IsZero() {
+			killed = time.Now()
+			k.kill(old)
+			go func() { t.Logf("killed the leader when %d of %d were applied", p.Applied, p.Total) }()
+		}
+	})
+	if killed.IsZero() {
+		t.Fatal("the run was over before the leader could be killed")
+	}
+	if run.State != store.Applied || run.Created != people {
+		t.Fatalf("run is %s (%s), %s", run.State, run.Reason, counters(run))
+	}
+	took := time.Since(killed)
+	t.Logf("the run was applied %s after the leader's death", took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("the standby took over and finished after %s, want 10 s", took)
+	}
+	k.reconciler(old)
+	k.standsBy()
+	if got, want := k.users(), undisturbed(t, dir); !maps.Equal(got, want) {
+		t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))
+	}
+
+	paused := k.leader()
+	k.signal(paused, syscall.SIGSTOP)
+	stopped := time.Now()
+	dir.set("p00001", "phone", "+420 1")
+	eventually(t, func() bool { l := k.leader(); return l != "" && l != paused })
+	if took := time.Since(stopped); took > 10*time.Second {
+		t.Errorf("the standby took over after %s, want 10 s", took)
+	}
+	if run := k.sync(nil); run.State != store.Applied || run.Updated != 1 {
+		t.Errorf("run is %s (%s), %s", run.State, run.Reason, counters(run))
+	}
+	s, err := k.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.signal(paused, syscall.SIGCONT)
+	for range 50 {
+		now, err := k.status()
+		if err != nil || now.Revision < s.Revision || now.Log < s.Log {
+			t.Errorf("behind the wake-up the answer is revision %d, log %d (%v), want %d, %d", now.Revision, now.Log, err, s.Revision, s.Log)
+		}
+	}
+	dir.set("p00002", "phone", "+420 2")
+	if run := k.sync(nil); run.State != store.Applied || run.Updated != 1 {
+		t.Errorf("run is %s (%s), %s", run.State, run.Reason, counters(run))
+	}
+	k.standsBy()
+	if k.leader() == paused {
+		t.Error("the one that was stopped leads again")
+	}
+	one, head := k.end(a)
+	if other, _ := k.end(b); one != other {
+		t.Errorf("the same log gave two stores: %x and %x", one, other)
+	}
+	k.told(head)
+}
+
+// A server of the cluster is lost in the middle of a run and comes back, leaders of streams move in the middle of others: what is
+// applied in the end is what the directory says. Then a reconciler without a store begins from a snapshot and the log
+// behind it, and leads when all others are gone.
+func TestClusterFaults(t *testing.T) {
+	dir := newRoster().people(400)
+	a, b, fresh := t.TempDir(), t.TempDir(), t.TempDir()
+	k := startCrew(t, dir, a, b)
+	k.settle()
+
+	lost := k.leaderOf(events.LogStream)
+	var back sync.WaitGroup
+	dir.set("p00001", "phone", "+420 1")
+	dir.during = func(n int, _ string) error {
+		if n == 200 {
+			dir.during = nil
+			k.stopNode(lost)
+			back.Go(func() { time.Sleep(2 * time.Second); k.startNode(lost) })
+		}
+		return nil
+	}
+	k.settle()
+	back.Wait()
+	k.awaitAgreement()
+
+	bus := k.bus()
+	for i, stream := range []string{events.LogStream, events.RawStream, events.ChangesStream, events.UsersStream} {
+		dir.set("p00001", "phone", fmt.Sprintf("+420 1%d", i))
+		dir.during = func(n int, _ string) error {
+			if n == 200 {
+				dir.during = nil
+				if _, err := bus.Conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		}
+		k.settle()
+	}
+
+	snapshot, err := k.client.TakeSnapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir.set("p00002", "phone", "+420 2")
+	k.settle()
+	log, err := bus.JetStream.Stream(t.Context(), events.LogStream)
+	if err == nil {
+		err = log.Purge(t.Context(), jetstream.WithPurgeSequence(snapshot.LogEnd+1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.reconciler(fresh)
+	k.standsBy()
+	want := k.users()
+	if calm := undisturbed(t, dir); !maps.Equal(want, calm) {
+		t.Errorf("%d users, %d in an undisturbed pipeline", len(want), len(calm))
+	}
+	for _, gone := range []string{a, b} {
+		k.kill(gone)
+	}
+	eventually(t, func() bool { return k.leader() == fresh })
+	if got := k.users(); !maps.Equal(got, want) {
+		t.Errorf("%d users after the snapshot and the log behind it, want %d", len(got), len(want))
+	}
+	dir.set("p00003", "phone", "+420 3")
+	k.settle()
+	k.standsBy()
+	_, head := k.end(fresh)
+	k.told(head)
+}
+
+// settle runs the source until a run is applied.
+func (k *crew) settle() {
+	k.t.Helper()
+	for range 5 {
+		run := k.sync(nil)
+		if run.State == store.Applied {
+			return
+		}
+		k.t.Logf("run %d is %s: %s", run.Number, run.State, run.Reason)
+	}
+	k.t.Fatal("no run was applied")
+}
+
+// The same at random for as long as ROLLCALL_SOAK says ("10m"): reconcilers killed, stopped and woken up, servers of the cluster lost, while
+// the directory changes from round to round.
+func TestTakeoverSoak(t *testing.T) {
+	text := os.Getenv("ROLLCALL_SOAK")
+	if text == "" {
+		t.Skip("ROLLCALL_SOAK says for how long")
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := directoryOfRound(0)
+	dirs := []string{t.TempDir(), t.TempDir()}
+	k := startCrew(t, dir, dirs...)
+	k.settle()
+	chance := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
+	round, faults := 0, [3]int{}
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		round++
+		next := directoryOfRound(round)
+		dir.mu.Lock()
+		dir.entries = next.entries
+		dir.mu.Unlock()
+		var over sync.WaitGroup
+		kind, victim, after := chance.IntN(3), dirs[chance.IntN(2)], time.Duration(chance.Int64N(int64(3*time.Second)))
+		over.Go(func() {
+			time.Sleep(after)
+			k.disturb(kind, victim, chance.IntN(3))
+		})
+		faults[kind]++
+		k.settle()
+		over.Wait()
+		k.awaitAgreement()
+	}
+	k.settle()
+	k.standsBy()
+	if got, want := k.users(), undisturbed(t, dir); !containsAll(got, want) {
+		t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))
+	}
+	one, head := k.end(dirs[0])
+	if other, _ := k.end(dirs[1]); one != other {
+		t.Errorf("the same log gave two stores: %x and %x", one, other)
+	}
+	k.told(head)
+	t.Logf("%d rounds, %d kills, %d reconcilers stopped and woken up, %d servers lost", round, faults[0], faults[1], faults[2])
+}
+
+// disturb kills a reconciler, stops it for a while, or takes a server of the cluster away for a while.
+func (k *crew) disturb(kind int, dir string, server int) {
+	switch kind {
+	case 0:
+		k.kill(dir)
+		time.Sleep(time.Second)
+		k.reconciler(dir)
+	case 1:
+		k.signal(dir, syscall.SIGSTOP)
+		time.Sleep(6 * time.Second)
+		k.signal(dir, syscall.SIGCONT)
+	case 2:
+		k.stopNode(server)
+		time.Sleep(2 * time.Second)
+		k.startNode(server)
+	}
+}
+
+// containsAll reports whether got has all of want; who came and went between stays as an inactive user.
+func containsAll(got, want map[string]string) bool {
+	for name, body := range want {
+		if got[name] != body {
+			return false
+		}
+	}
+	return true
+}
