@@ -152,8 +152,9 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		all[i].Replicas = o.Replicas
 		all[i].AllowDirect = true
 		if o.Replicas > 1 {
-			all[i].AllowDirect = false                        // a replica that is behind would answer
-			all[i].PersistMode = jetstream.DefaultPersistMode // a cluster has no other
+			all[i].AllowDirect = false // a replica that is behind would answer
+		} else if all[i].Name == ChangesStream { // they can be made again from RAW; a cluster has no such mode
+			all[i].PersistMode = jetstream.AsyncPersistMode
 		}
 	}
 	return all

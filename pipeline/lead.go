@@ -145,9 +145,9 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 	if err := service.catchUp(ctx); err != nil {
 		return err
 	}
-	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
 	l := &leadership{relay: newRelay(n.bus, n.db, r.current, n.log), postman: newPostman(n.bus, n.db, n.key, n.config.Mail, n.log)}
 	l.relay.traces = &n.traces
+	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err
