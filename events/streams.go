@@ -54,8 +54,7 @@ func Patiently(ctx context.Context, ask func(context.Context) error) error {
 		one, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := ask(one)
 		cancel()
-		unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
-		if !unanswered || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
+		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
 			return err
 		}
 		time.Sleep(patienceWait)
@@ -93,6 +92,15 @@ func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
 		}
 	}
 	return names.Err()
+}
+
+// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
+func isUnanswered(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
 }
 
 // EnsureSnapshots returns the object store of snapshots and creates it when it is missing.

@@ -38,6 +38,15 @@ func ParseRawSubject(subject string) (source string) {
 	return source
 }
 
+// RawSubjects is where all records of a source go.
+func RawSubjects(source string) string { return "rollcall.raw." + source + ".*" }
+
+// ParseRawKey returns the key that RawSubject was made of.
+func ParseRawKey(subject string) (key store.Key, ok bool) {
+	key, err := store.ParseKey(subject[strings.LastIndexByte(subject, '.')+1:])
+	return key, err == nil && strings.HasPrefix(subject, "rollcall.raw.")
+}
+
 // ChangesSubject is where the mapped changes of a run go.
 func ChangesSubject(source string, run uint64) string {
 	return fmt.Sprintf("rollcall.changes.%s.%d", source, run)
@@ -60,6 +69,13 @@ func ParseLogSubject(subject string) (source, what string, ok bool) {
 
 // RevisionSubject is where the event of a revision goes: "users.updated.<id>" after the prefix.
 func RevisionSubject(tail string) string { return "rollcall." + tail }
+
+// SnapshotRequest is where a [Snapshot] of the users is asked for, and ResetSubjects begins the subjects of events that tell consumers to
+// take a new one.
+const (
+	SnapshotRequest = "rollcall.api.users.snapshot"
+	ResetSubjects   = "rollcall.users.reset."
+)
 
 // RunSubject is where a run's result goes.
 func RunSubject(state, source string) string { return "rollcall.runs." + state + "." + source }

@@ -82,7 +82,7 @@ func wordsOf(u *store.User) []string {
 
 // purgeTraces takes a user's entries out of RAW and out of the dead letters.
 func (r *reconciler) purgeTraces(ctx context.Context, t traces) error {
-	if len(t.refs) == 0 {
+	if len(t.refs) == 0 || r.rebuilding {
 		return nil
 	}
 	raw, err := r.bus.JetStream.Stream(ctx, events.RawStream)

@@ -95,7 +95,7 @@ func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run
 	if err != nil {
 		return err
 	}
-	a := &applier{reconciler: r, run: run, message: m, place: place, cards: store.ParseCardMode(rules.Options.EventCards), report: newReporter(r.audience(), run.Source, run.Number)}
+	a := &applier{reconciler: r, run: run, message: m, place: place, cards: store.ParseCardMode(rules.Options.EventCards), report: r.newReporter(run.Source, run.Number)}
 	a.report.stage("applying")
 	a.report.total.Store(int64(run.Records))
 	reporting, stop := context.WithCancel(ctx)
@@ -277,7 +277,7 @@ func (r *reconciler) tidy(ctx context.Context, source string, run uint64) error 
 	if err != nil {
 		return err
 	}
-	if len(gone) > 0 {
+	if len(gone) > 0 && !r.rebuilding {
 		stream, err := r.bus.JetStream.Stream(ctx, events.RawStream)
 		if err != nil {
 			return err

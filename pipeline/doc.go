@@ -4,7 +4,8 @@
 //	schedule   asks for a run of a source: a job
 //	worker     takes the job and opens the run: its number is the sequence of "started" in LOG
 //	ingest     reads the source through its connector and publishes to RAW what the store has not applied: all that differs from
-//	           the baseline, or (increment) what an incremental read tells, or (session) what a live source pushes
+//	           the baseline, or (increment) what an incremental read tells, or (session) what a live source pushes; replay takes
+//	           what RAW has instead of asking the source
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
 //	relay      publishes the store's revisions to USERS and results of runs to RUNS
@@ -82,6 +83,15 @@
 //     under the same Message-ID.
 //   - Results of runs are mailed from RUNS by a durable consumer: where nobody is to be told it is deleted, so that nobody gets
 //     old news when that changes. A process waits for mail on its way, ten seconds at most, before it ends: "rollcall sync" has no later.
+//   - A replay maps the records itself and leaves RAW alone: published there once more, eight tries of a mapping would push out
+//     what they are tried on. It proposes the record last applied of every entry (or the last one of a run up to N), and as gone only
+//     who is gone already. Under the rules that were applied last the source's checkpoint stays; otherwise it is dropped, because
+//     new rules may ask for attributes that were never read, so the next run reads everything. The scope stays the one that was read.
+//     A client brings the rules along, so that new ones are tried beside a server that runs on the old ones; they are applied only
+//     where they are the server's own.
+//   - A rebuild is the reconciler reading LOG into a store of its own, which writes to no stream. It is compared with a snapshot taken
+//     for that, so a server may be at work. Left out are what is no function of the log: positions, plans, and what waits to be told or
+//     mailed; the rebuilt store takes over from the live one what was told already, so that it could stand in for it.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 //   - Several reconcilers on one NATS: each follows LOG into a store of its own, so a takeover is only switching on what the leader does

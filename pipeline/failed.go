@@ -37,6 +37,9 @@ func (r *reconciler) planUnlessFailed(ctx context.Context, m logMessage, plan fu
 		if o, err = plan(); err != nil || o.missing == "" || leads {
 			return o, err
 		}
+		if r.rebuilding {
+			return o, fmt.Errorf("message %d of the log: %w: %s", m.sequence, ErrHistoryTrimmed, o.missing)
+		}
 		r.log.Warn().Str("reason", o.missing).Uint64("message", m.sequence).Msg("standing by, and waiting for what the leader makes of it")
 		select {
 		case <-ctx.Done():

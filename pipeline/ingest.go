@@ -22,8 +22,10 @@ type ingest struct {
 	client *Client
 	source *Source
 	rules  *ruleSet
+	book   *ruleBook
 	job    Job
 	config string
+	own    string // this worker's configuration, which a replay may leave out
 	run    uint64
 	log    zerolog.Logger
 	// state is what had been applied of the source when the run began, since where it begins to read, nil for a full run.

@@ -30,7 +30,7 @@ func (in *ingest) choose(ctx context.Context) (err error) {
 		return err
 	}
 	s := &in.state
-	if in.job.Full || len(s.Checkpoint) == 0 || s.Config != in.config || s.Scope != in.rules.ScopeHash() {
+	if in.job.Full || in.job.Replay || len(s.Checkpoint) == 0 || s.Config != in.config || s.Scope != in.rules.ScopeHash() {
 		return nil
 	}
 	now, err := logTime(ctx, in.bus)
@@ -44,6 +44,9 @@ func (in *ingest) choose(ctx context.Context) (err error) {
 }
 
 func (in *ingest) kind() string {
+	if in.job.Replay {
+		return kindReplay
+	}
 	if in.since == nil {
 		return kindFull
 	}

@@ -63,6 +63,11 @@ type Job struct {
 	// Live asks for a session instead: runs one behind the other, as the source tells what changes.
 	Live  bool   `json:"live,omitempty"`
 	Actor string `json:"actor,omitempty"`
+	// Replay asks for the records of a run that RAW has, instead of the source's: those of run Of, 0 for the last one, decided by
+	// the rules with the hash Config.
+	Replay bool   `json:"replay,omitempty"`
+	Of     uint64 `json:"of,omitempty"`
+	Config string `json:"config,omitempty"`
 }
 
 // started opens a run. The message's sequence is the run's number.

@@ -72,7 +72,7 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.dropOldPlan(p.run.Source, p.run.Number); err != nil {
 		return planned{}, err
 	}
-	report := newReporter(p.audience(), p.run.Source, p.run.Number)
+	report := p.newReporter(p.run.Source, p.run.Number)
 	report.stage("planning")
 	report.total.Store(int64(p.run.Records))
 	reporting, stop := context.WithCancel(ctx)

@@ -31,12 +31,21 @@ type reporter struct {
 	name                             atomic.Value
 	read, published, mapped, applied atomic.Int64
 	total                            atomic.Int64
+	// hear is told instead of everybody, where it is set.
+	hear func(Progress)
 }
 
 func newReporter(bus *events.Bus, source string, run uint64) *reporter {
 	r := &reporter{bus: bus, source: source, run: run, begun: time.Now()}
 	r.name.Store("")
 	return r
+}
+
+// newReporter returns a reporter of what the reconciler does. Of a rebuild only its caller is told.
+func (r *reconciler) newReporter(source string, run uint64) *reporter {
+	reporter := newReporter(r.audience(), source, run)
+	reporter.hear = r.hear
+	return reporter
 }
 
 func (r *reporter) stage(name string) { r.name.Store(name) }
@@ -63,15 +72,19 @@ func (r *reporter) loop(ctx context.Context) {
 }
 
 func (r *reporter) tell() {
-	if r.bus == nil { // a standby's runs are the leader's
-		return
-	}
-	data, err := json.Marshal(Progress{
+	p := Progress{
 		Source: r.source, Run: r.run, Stage: r.name.Load().(string), Seconds: time.Since(r.begun).Seconds(),
 		Read: int(r.read.Load()), Published: int(r.published.Load()), Mapped: int(r.mapped.Load()),
 		Applied: int(r.applied.Load()), Total: int(r.total.Load()),
-	})
-	if err == nil {
+	}
+	if r.hear != nil {
+		r.hear(p)
+		return
+	}
+	if r.bus == nil { // a standby's runs are the leader's
+		return
+	}
+	if data, err := json.Marshal(p); err == nil {
 		_ = r.bus.Conn.Publish(events.ProgressSubject(r.source), data)
 	}
 }

@@ -30,6 +30,10 @@ type reconciler struct {
 	committed func()
 	waiters   waiters
 	traces    *traceBook
+	// rebuilding is true where the log is read into a store of its own: nothing is written to any stream.
+	rebuilding bool
+	// hear is told of its progress then.
+	hear func(Progress)
 }
 
 // run resumes what a crash interrupted and then follows LOG.

@@ -196,6 +196,9 @@ func (p *RetirePlan) count(d *policy.Deed) {
 
 // purgeSource takes a source's records out of RAW.
 func (r *reconciler) purgeSource(ctx context.Context, source string) error {
+	if r.rebuilding {
+		return nil
+	}
 	raw, err := r.bus.JetStream.Stream(ctx, events.RawStream)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ type service struct {
 	config     *Config
 	reconciler *reconciler
 	snapshots  *snapshotter
+	bootstrap  *bootstrap
 	// lease is nil where there is no other reconciler.
 	lease   *lease
 	log     zerolog.Logger
@@ -55,6 +56,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"sources.plan":    answer(ctx, s.planRetirement),
 		"sources.retire":  answer(ctx, s.retire),
 		"users.get":       answer(ctx, s.user),
+		"users.snapshot":  answer(ctx, s.bootstrap.snapshot),
 		"entries.waiting": answer(ctx, s.unsettled),
 		"users.identify":  answer(ctx, s.identify),
 		"groups.list":     answer(ctx, s.groups),
@@ -92,7 +94,10 @@ func answer[Request, Response any](ctx context.Context, fn func(context.Context,
 	return func(r micro.Request) {
 		go func() {
 			var request Request
-			err := json.Unmarshal(r.Data(), &request)
+			var err error
+			if len(r.Data()) > 0 {
+				err = json.Unmarshal(r.Data(), &request)
+			}
 			var response Response
 			if err == nil {
 				response, err = fn(withTrace(ctx, nats.Header(r.Headers()), true), request)
@@ -198,6 +203,7 @@ type entry struct {
 	// Digest is of the record last applied, and Sequence its place in RAW.
 	Digest   store.Digest
 	Sequence uint64
+	Gone     bool `json:",omitempty"`
 }
 
 func (e *entry) kind() connectors.Kind {
@@ -219,7 +225,7 @@ func (s *service) entries(_ context.Context, q entriesRequest) (found []entry, e
 				return err
 			}
 			if origin != nil {
-				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence})
+				found = append(found, entry{text, origin.Key, origin.Entry, origin.Group, origin.Digest, origin.RawSequence, origin.Gone})
 			}
 		}
 		return nil

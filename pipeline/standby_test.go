@@ -407,13 +407,9 @@ func (k *crew) settle() {
 // The same at random for as long as ROLLCALL_SOAK says ("10m"): reconcilers killed, stopped and woken up, servers of the cluster lost, while
 // the directory changes from round to round.
 func TestTakeoverSoak(t *testing.T) {
-	text := os.Getenv("ROLLCALL_SOAK")
-	if text == "" {
+	end := soaking(t)
+	if end.IsZero() {
 		t.Skip("ROLLCALL_SOAK says for how long")
-	}
-	length, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
 	}
 	dir := directoryOfRound(0)
 	dirs := []string{t.TempDir(), t.TempDir()}
@@ -421,7 +417,7 @@ func TestTakeoverSoak(t *testing.T) {
 	k.settle()
 	chance := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
 	round, faults := 0, [3]int{}
-	for end := time.Now().Add(length); time.Now().Before(end); {
+	for time.Now().Before(end) {
 		round++
 		next := directoryOfRound(round)
 		dir.mu.Lock()

@@ -208,10 +208,11 @@ func (w *worker) prepare(ctx context.Context, job Job) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{bus: w.bus, client: w.client, source: source, job: job, log: w.log.With().Str("source", job.Source).Logger()}
-	if in.config, err = w.rules.publish(ctx, w.config.rules(source)); err != nil {
+	in := &ingest{bus: w.bus, client: w.client, source: source, book: w.rules, job: job, log: w.log.With().Str("source", job.Source).Logger()}
+	if in.own, err = w.rules.publish(ctx, w.config.rules(source)); err != nil {
 		return nil, err
 	}
+	in.config = job.rulesOf(in.own)
 	if in.rules, err = w.rules.load(ctx, in.config); err != nil {
 		return nil, err
 	}
@@ -224,6 +225,9 @@ func (w *worker) read(ctx context.Context, in *ingest) (*finished, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go in.report.loop(ctx)
+	if in.job.Replay {
+		return in.replay(ctx)
+	}
 	return in.do(ctx)
 }
 

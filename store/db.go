@@ -70,6 +70,9 @@ func Open(path string, o Options) (*DB, error) {
 // Close waits for open transactions and releases the file.
 func (db *DB) Close() error { return db.bolt.Close() }
 
+// Sync makes durable what was committed so far, in a store that was opened without.
+func (db *DB) Sync() error { return db.bolt.Sync() }
+
 // ID returns the UUID that the store was given when it was created.
 func (db *DB) ID() string { return db.id }
 

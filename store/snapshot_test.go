@@ -56,7 +56,8 @@ func TestRestoreRefuses(t *testing.T) {
 	flipped[len(flipped)/2] ^= 1
 	other := said
 	other.Revision++
-	other.Digest[0]++
+	contents := said
+	contents.Digest[0]++
 	tests := map[string]struct {
 		data []byte
 		want *store.Snapshot
@@ -67,6 +68,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"nothing":        {err: store.ErrDamaged},
 		"no store":       {data: []byte("alice,bob"), err: store.ErrDamaged},
 		"other revision": {data: whole, want: &other, err: store.ErrOtherSnapshot},
+		"other contents": {data: whole, want: &contents, err: store.ErrOtherSnapshot},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no log and no progress")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "the whole log")
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(a.demo(), a.init(), a.check(), a.preview(), a.testMapping(), a.sync(), a.serve(), a.status(), a.runs(), a.plan(),
+	root.AddCommand(a.demo(), a.init(), a.check(), a.preview(), a.testMapping(), a.sync(), a.replay(), a.rebuild(), a.serve(), a.status(), a.runs(), a.plan(),
 		a.approve(), a.reject(), a.cancel(), a.users(), a.cards(), a.pins(), a.sources(), a.groups(), a.events(), a.export(), a.report(), a.dead(), a.store(), a.service(), a.version())
 	return root
 }
