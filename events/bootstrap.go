@@ -184,7 +184,7 @@ func (f *follower) follow(ctx context.Context) error {
 	return f.bus.Follow(ctx, UsersStream, FollowOptions{From: f.from}, func(msg jetstream.Msg) error {
 		revision := RevisionOf(msg.Headers())
 		switch {
-		case revision <= f.last:
+		case revision <= f.last, !GenuineEvent(msg.Subject(), msg.Headers()):
 			return nil
 		case revision != f.last+1 || strings.HasPrefix(msg.Subject(), ResetSubjects):
 			return errAnew
