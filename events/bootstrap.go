@@ -93,10 +93,20 @@ func Bootstrap(ctx context.Context, nc *nats.Conn, o BootstrapOptions, snapshot 
 			err = f.follow(ctx)
 		}
 		if known = false; errors.Is(err, errAnew) {
-			err = nil
+			err = pause(ctx)
 		}
 	}
 	return err
+}
+
+// pause keeps a consumer whose events never lead on from asking for one snapshot behind the other.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // follower is a consumer on its way.
@@ -174,7 +184,7 @@ func (f *follower) follow(ctx context.Context) error {
 	return f.bus.Follow(ctx, UsersStream, FollowOptions{From: f.from}, func(msg jetstream.Msg) error {
 		revision := RevisionOf(msg.Headers())
 		switch {
-		case revision <= f.last:
+		case revision <= f.last, !GenuineEvent(msg.Subject(), msg.Headers()):
 			return nil
 		case revision != f.last+1 || strings.HasPrefix(msg.Subject(), ResetSubjects):
 			return errAnew

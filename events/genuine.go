@@ -23,4 +23,14 @@ func GenuineEvent(subject string, h nats.Header) bool {
 // GenuineRecord reports the same of a message of RAW or RUNS, whose body says what it belongs to.
 func GenuineRecord(h nats.Header) bool { return !isCopy(h) }
 
-func isCopy(h nats.Header) bool { return h.Get(directHeader) != "" }
+// Fetched returns the header of a message that was fetched by its number, as it stands in the stream: a stream that answers directly
+// adds its own name.
+func Fetched(h nats.Header, direct bool) nats.Header {
+	own := cloneHeader(h)
+	if names := own[directHeader]; direct && len(names) > 0 {
+		own[directHeader] = names[1:]
+	}
+	return own
+}
+
+func isCopy(h nats.Header) bool { return len(h[directHeader]) > 0 }

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -169,7 +170,7 @@ func TestBootstrapReset(t *testing.T) {
 		}
 	})
 	eventually(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.snapshots > 1 })
-	if err := stop(); err != context.Canceled {
+	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	c.trimmedEvents()

@@ -25,9 +25,9 @@ type relay struct {
 	db  *store.DB
 	// current reports whether the store holds all that the log says, and this process may speak for it.
 	current func(context.Context) bool
-	// traces says in which trace a revision was made, nil in no relay that publishes.
+	log     zerolog.Logger
+	// traces says in which trace a revision was made, nil in a relay that publishes none.
 	traces *traceBook
-	log    zerolog.Logger
 	wake   chan struct{}
 	last   uint64 // the stream's last sequence
 	runs   uint64 // the last sequence of RUNS
@@ -340,6 +340,20 @@ type publishedEvent struct {
 	created            time.Time // the stream
 }
 
+// lastGenuine returns the stream's last message that is an event, past what was copied into the stream behind it, nil for none.
+func lastGenuine(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo) (*jetstream.RawStreamMsg, error) {
+	for sequence := info.State.LastSeq; sequence >= info.State.FirstSeq; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !isMissing(err) {
+			return nil, fmt.Errorf("last event: %w", err)
+		}
+		if err == nil && events.GenuineEvent(msg.Subject, events.Fetched(msg.Header, info.Config.AllowDirect)) {
+			return msg, nil
+		}
+	}
+	return nil, nil
+}
+
 // lastEvent returns the last event there is, revision 0 for none.
 func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err error) {
 	stream, err := bus.JetStream.Stream(ctx, events.UsersStream)
@@ -351,7 +365,7 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	if info.State.Msgs == 0 {
 		return last, nil
 	}
-	msg, err := lastGenuine(ctx, stream, info.State)
+	msg, err := lastGenuine(ctx, stream, info)
 	if err != nil || msg == nil {
 		return last, err
 	}
@@ -363,18 +377,4 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	}
 	last.revision, last.chain = events.RevisionOf(msg.Header), body.Chain
 	return last, nil
-}
-
-// lastGenuine returns the stream's last event, past what was copied into the stream behind it, nil for none.
-func lastGenuine(ctx context.Context, stream jetstream.Stream, state jetstream.StreamState) (*jetstream.RawStreamMsg, error) {
-	for sequence := state.LastSeq; sequence >= state.FirstSeq; sequence-- {
-		msg, err := stream.GetMsg(ctx, sequence)
-		if err != nil && !isMissing(err) {
-			return nil, fmt.Errorf("last event: %w", err)
-		}
-		if err == nil && events.GenuineEvent(msg.Subject, msg.Header) {
-			return msg, nil
-		}
-	}
-	return nil, nil
 }
