@@ -54,7 +54,7 @@ func Patiently(ctx context.Context, ask func(context.Context) error) error {
 		one, cancel := context.WithTimeout(ctx, 3*time.Second)
 		err := ask(one)
 		cancel()
-		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > 30*time.Second {
+		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > time.Minute {
 			return err
 		}
 		time.Sleep(patienceWait)
