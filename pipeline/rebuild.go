@@ -184,7 +184,7 @@ func (b *rebuild) readLog(ctx context.Context) error {
 		return err
 	}
 	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, committed: func() {},
-		leads: func() bool { return false }, rebuilding: true,
+		leads: func() bool { return false }, traces: &traceBook{}, rebuilding: true,
 		hear: func(p Progress) {
 			if b.options.Progress != nil {
 				b.options.Progress(p)
