@@ -183,8 +183,8 @@ func (b *rebuild) readLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, traces: &traceBook{}, committed: func() {},
-		leads: func() bool { return false }, rebuilding: true,
+	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, committed: func() {},
+		leads: func() bool { return false }, traces: &traceBook{}, rebuilding: true,
 		hear: func(p Progress) {
 			if b.options.Progress != nil {
 				b.options.Progress(p)

@@ -39,15 +39,22 @@ func (c *Client) Replay(ctx context.Context, source string, o ReplayOptions) (jo
 			return "", err
 		}
 	}
-	rules, err := openRuleBook(ctx, c.bus, nil)
-	if err != nil {
+	return call[string](ctx, c, "sources.replay", replayRequest{Rules: o.Rules,
+		Job: Job{Source: source, Replay: true, Of: o.Run, DryRun: !o.Apply, Actor: o.Actor}})
+}
+
+type replayRequest struct {
+	Job   Job
+	Rules Rules
+}
+
+// replay publishes the rules that the client brought along and asks for the run.
+func (s *service) replay(ctx context.Context, q replayRequest) (_ string, err error) {
+	if q.Job.Config, err = s.reconciler.rules.publish(ctx, q.Rules); err != nil {
 		return "", err
 	}
-	hash, err := rules.publish(ctx, o.Rules)
-	if err != nil {
-		return "", err
-	}
-	return call[string](ctx, c, "sources.sync", Job{Source: source, Replay: true, Of: o.Run, Config: hash, DryRun: !o.Apply, Actor: o.Actor})
+	q.Job.Replay = true
+	return s.sync(ctx, q.Job)
 }
 
 // Rules returns what the configuration decides for a source.
@@ -220,17 +227,26 @@ func (r *replay) recordsKept(ctx context.Context) (int, error) {
 	return int(stream.CachedInfo().Config.MaxMsgsPerSubject), nil
 }
 
-// appliedRuns returns the numbers of the source's applied runs. RUNS knows more of them than the store.
+// appliedRuns returns the numbers of the source's applied runs.
 func (r *replay) appliedRuns(ctx context.Context) (map[uint64]bool, error) {
 	applied := map[uint64]bool{r.state.Applied: true, r.job.Of: true}
-	err := r.bus.ReadAll(ctx, events.RunsStream, events.RunSubject(store.Applied, r.source.Name), func(msg jetstream.Msg) error {
+	numbers, err := question[[]uint64](ctx, r.client, "store.applied."+r.source.Name, sourceRequest{r.source.Name})
+	for _, n := range numbers {
+		applied[n] = true
+	}
+	return applied, err
+}
+
+// applied answers with the numbers of a source's applied runs. RUNS knows more of them than the store.
+func (s *service) applied(ctx context.Context, q sourceRequest) (numbers []uint64, err error) {
+	err = s.bus.ReadAll(ctx, events.RunsStream, events.RunSubject(store.Applied, q.Source), func(msg jetstream.Msg) error {
 		var run store.Run
 		if json.Unmarshal(msg.Data(), &run) == nil {
-			applied[run.Number] = true
+			numbers = append(numbers, run.Number)
 		}
 		return nil
 	})
-	return applied, err
+	return numbers, err
 }
 
 // history is what RAW has of a source up to a run.

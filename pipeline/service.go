@@ -56,6 +56,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		"sources.plan":    answer(ctx, s.planRetirement),
 		"sources.retire":  answer(ctx, s.retire),
 		"users.get":       answer(ctx, s.user),
+		"sources.replay":  answer(ctx, s.replay),
 		"users.snapshot":  answer(ctx, s.bootstrap.snapshot),
 		"entries.waiting": answer(ctx, s.unsettled),
 		"users.identify":  answer(ctx, s.identify),

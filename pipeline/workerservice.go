@@ -19,6 +19,7 @@ func (s *service) workerEndpoints(ctx context.Context) map[string]micro.HandlerF
 		"store.attempts.*": ofSource(answer(ctx, s.attempts)),
 		"store.run.*":      ofSource(answer(ctx, s.run)),
 		"store.users.*":    ofSource(answer(ctx, s.usersOf)),
+		"store.applied.*":  ofSource(answer(ctx, s.applied)),
 	}
 }
 
