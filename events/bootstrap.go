@@ -93,10 +93,20 @@ func Bootstrap(ctx context.Context, nc *nats.Conn, o BootstrapOptions, snapshot 
 			err = f.follow(ctx)
 		}
 		if known = false; errors.Is(err, errAnew) {
-			err = nil
+			err = pause(ctx)
 		}
 	}
 	return err
+}
+
+// pause keeps a consumer whose events never lead on from asking for one snapshot behind the other.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // follower is a consumer on its way.

@@ -8,7 +8,15 @@
 // [SubscribeGroups] is the same for groups. Users and groups share one sequence of revisions, so a subscriber of the one
 // sees gaps where the other changed; a run's groups come behind its users.
 //
+// [Bootstrap] is for programs that keep a copy: all users and groups as of a revision, and then every change behind it without
+// gaps. One that is slow, or away, holds nobody up: where events are missing or a reset tells it to, it begins anew. The bodies of events
+// and the lines of a snapshot are described by JSON Schemas ([Schemas]).
+//
 // # Design
+//
+// What a new consumer begins with is an object in JetStream's object store, in JSON lines, and not a stream of answers: the
+// store's transaction ends when the object is written, whoever reads it how slowly, any NATS client can fetch it, and
+// consumers that come together share it. It is the events' view of a user, cards masked as events mask them.
 //
 // Records and changes travel in CBOR (RFC 8949, core deterministic encoding), because a record's digest is
 // over its encoded bytes and values are arbitrary text; what people and foreign programs read (LOG, RUNS, USERS,

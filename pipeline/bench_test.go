@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	goldap "github.com/go-ldap/ldap/v3"
 	"github.com/rs/zerolog"
 
 	"rollcall/connectors"
@@ -283,4 +284,61 @@ func BenchmarkNormalizers(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A live source on a slapd with 100,000 people: from the moment at which the server has confirmed a change to the event at a subscriber,
+// one after the other; and 10,000 changes as fast as the server takes them, until the last event.
+func BenchmarkLiveSlapd(b *testing.B) {
+	generated := people.New(1)
+	s := ldaptest.StartSlapd(b, ldaptest.SlapdOptions{Load: func(w io.Writer, suffix string) error { return generated.WriteLDIF(w, benchPeople, suffix) }})
+	reader := &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword, BaseDNs: []string{"ou=people," + s.Suffix}, Live: true}
+	properties := map[string]mapping.Rule{}
+	for property, attribute := range inetOrgPerson {
+		properties[property] = from(attribute)
+	}
+	node := startBenchNode(b, b.TempDir(), reader, properties, func(c *pipeline.Config) { c.Sources[0].Live = true })
+	defer stopNode(b, node)
+	arrived := make(chan time.Time, 2*benchPeople)
+	go func() {
+		_ = node.Client().Events(b.Context(), pipeline.EventOptions{Follow: true}, func(events.UserChanged) error { arrived <- time.Now(); return nil })
+	}()
+	for range benchPeople {
+		<-arrived
+	}
+	admin := s.Conn()
+	changes := 0
+	change := func() {
+		changes++
+		r := goldap.NewModifyRequest("uid="+generated.Person(changes%benchPeople).UID+",ou=people,"+s.Suffix, nil)
+		r.Replace("title", []string{fmt.Sprint("Title ", changes)})
+		if err := admin.Modify(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		var took []time.Duration
+		for b.Loop() {
+			change()
+			confirmed := time.Now()
+			took = append(took, (<-arrived).Sub(confirmed))
+		}
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	})
+	b.Run("burst=10000", func(b *testing.B) {
+		const burst = 10_000
+		for b.Loop() {
+			begun := time.Now()
+			for range burst {
+				change()
+			}
+			written := time.Since(begun)
+			for range burst {
+				<-arrived
+			}
+			b.ReportMetric(burst/written.Seconds(), "written/s")
+			b.ReportMetric(burst/time.Since(begun).Seconds(), "events/s")
+		}
+	})
 }

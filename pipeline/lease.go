@@ -272,3 +272,32 @@ func (r fencedRequest) Error(code, description string, data []byte, o ...micro.R
 	}
 	return r.Request.Error(code, description, data, o...)
 }
+
+// greet fails with [ErrNoServer] where nobody answers. While reconcilers stand by, one of them will soon.
+func (c *Client) greet(ctx context.Context) error {
+	for begun := time.Now(); ; {
+		asked, cancel := context.WithTimeout(ctx, 3*time.Second)
+		_, err := c.Status(asked)
+		cancel()
+		unanswered := errors.Is(err, ErrNoServer) || errors.Is(err, context.DeadlineExceeded)
+		if !unanswered || ctx.Err() != nil || time.Since(begun) > askFor/10 || !c.someStandBy(ctx) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+func (c *Client) someStandBy(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	bucket, err := c.bus.JetStream.KeyValue(ctx, events.LeaderBucket)
+	if err != nil {
+		return false
+	}
+	all, err := (&lease{bucket: bucket}).reconcilers(ctx)
+	return err == nil && len(all) > 0
+}

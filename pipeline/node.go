@@ -309,9 +309,7 @@ func Dial(ctx context.Context, c Config) (*Client, error) {
 		return nil, connectors.Hint(err, connectHint)
 	}
 	client := &Client{bus: bus, owned: true}
-	asked, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if _, err := client.Status(asked); err != nil {
+	if err := client.greet(ctx); err != nil {
 		client.Close()
 		return nil, err
 	}

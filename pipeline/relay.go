@@ -185,6 +185,9 @@ func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
 func (r *relay) advance(revision, sequence uint64, created time.Time) error {
 	return r.db.Update(func(tx *store.Tx) error {
 		position := tx.RelayPosition()
+		if revision < position.Revision { // at a takeover, standing by and leading may overlap
+			return nil
+		}
 		position.Revision, position.Sequence = revision, sequence
 		if !created.IsZero() {
 			position.Created = created

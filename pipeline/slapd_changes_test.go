@@ -97,3 +97,43 @@ func slapdChanges(s *ldaptest.Server) []slapdChange {
 		{"nothing happens again", func() {}, nil},
 	}
 }
+
+// A live source on a slapd: every change becomes events by itself, also those that were made while the server was away; after every step
+// the store equals what ldapsearch shows.
+func TestLiveOnSlapd(t *testing.T) {
+	s, c := newDirectoryOf(t, 300, ldaptest.SlapdOptions{})
+	reader := c.config.Sources[0].Reader.(*ldap.Config)
+	reader.Changes, reader.Live = "auto", true
+	c.config.Sources[0].Live = true
+	c.start()
+	comes(t, "the first run", func() bool { return c.revision() >= 300 })
+	for i, step := range slapdChanges(s) {
+		revision := c.revision()
+		step.do()
+		if i == 1 || i == 6 {
+			s.Restart()
+		}
+		c.eventuallyKinds(revision, step.events)
+		compare(t, s, c)
+		if t.Failed() {
+			t.Fatalf("after %q", step.name)
+		}
+	}
+}
+
+// eventuallyKinds waits for events of these kinds and no others.
+func (c *company) eventuallyKinds(after uint64, want []string) {
+	c.t.Helper()
+	var kinds []string
+	comes(c.t, fmt.Sprintf("events %q", want), func() bool {
+		kinds = nil
+		for _, e := range c.events(after) {
+			kind, _, _ := strings.Cut(e, " ")
+			kinds = append(kinds, kind)
+		}
+		return len(kinds) >= len(want)
+	})
+	if !slices.Equal(kinds, want) {
+		c.t.Fatalf("events %q, want %q", kinds, want)
+	}
+}

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/events"
+	"rollcall/events/broker"
 	"rollcall/pipeline"
 	"rollcall/store"
 )
@@ -473,4 +475,64 @@ func containsAll(got, want map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// A reconciler that could only go another way than the others is refused: one with another key of the PINs, or with the store of
+// another pipeline. One with the right key and no store gets the first one's id.
+func TestStandbyRefused(t *testing.T) {
+	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	url := strings.Replace(b.URL(), "nats://", "nats://"+b.Credentials().User+":"+b.Credentials().Password+"@", 1)
+	start := func(dir, key string) (*pipeline.Node, error) {
+		c := crewConfig(url, dir, key, newRoster(), pipeline.RoleReconciler)
+		c.NATS.Replicas = 1
+		return pipeline.Start(t.Context(), c, zerolog.Nop())
+	}
+	key, first := writePINKey(t), t.TempDir()
+	leader, err := start(first, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := leader.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	status, err := leader.Client().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := start(t.TempDir(), ""); !errors.Is(err, pipeline.ErrPINKey) {
+		t.Errorf("with a key of its own: %v", err)
+	}
+	foreign := t.TempDir()
+	db, err := store.Open(filepath.Join(foreign, "store.db"), store.Options{})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(foreign, key); err == nil || !strings.Contains(err.Error(), "belongs to store "+status.Store) {
+		t.Errorf("with another pipeline's store: %v", err)
+	}
+	standby, err := start(t.TempDir(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		status, err = leader.Client().Status(t.Context())
+		return err == nil && len(status.Reconcilers) == 2
+	})
+	if !status.Reconcilers[0].Leads || status.Reconcilers[1].Leads {
+		t.Errorf("reconcilers: %+v", status.Reconcilers)
+	}
+	if err := standby.Stop(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() bool {
+		status, err = leader.Client().Status(t.Context())
+		return err == nil && len(status.Reconcilers) == 1
+	})
 }
