@@ -183,7 +183,7 @@ func (b *rebuild) readLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, committed: func() {},
+	r := &reconciler{bus: b.bus, db: b.fresh, rules: rules, config: b.config, log: b.options.Log, created: b.created, traces: &traceBook{}, committed: func() {},
 		leads: func() bool { return false }, rebuilding: true,
 		hear: func(p Progress) {
 			if b.options.Progress != nil {
