@@ -41,6 +41,11 @@
 //     not proposed again, and whoever comes back is known.
 //   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
 //     depend on the log's order alone.
+//   - What is nobody's own cannot be written by way of an answer: NATS sends answers to any reply subject, also into streams that
+//     who asks may not write. Messages of LOG and CHANGES name their subject in a header, events in ce-type and ce-subject, and
+//     what bears another one, or the mark of a direct get, counts for nothing. Rules must hash to their name, and name the source that
+//     they are used for. Each source has a consumer of JOBS of its own, and workers ask under subjects that end with the source.
+//   - Trace context travels in headers and in the relay's memory, never in the store: the same log gives the same store.
 //   - Groups follow from users in the store. What happened to them is told when all users of a run (or of a command) are
 //     written: a revision for each group, several for one with more than 10,000 members changed.
 //   - The relay adds the chain hash to an event's body when it publishes it; the body in the store is what the hash is over.

@@ -25,7 +25,7 @@ func withTrace(ctx context.Context, h nats.Header, fresh bool) context.Context {
 	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(config))
 }
 
-// traceBook knows in which trace the revisions that wait to be relayed were made. It is memory only: nothing of a trace may reach the
+// traceBook knows in which trace the revisions that wait to be relayed were made. A rebuild has none (nil). It is memory only: nothing of a trace may reach the
 // store, which must be the same whenever the log is read again. A restart forgets it.
 type traceBook struct {
 	mu    sync.Mutex
@@ -43,6 +43,9 @@ type tracedFrom struct {
 
 // begin notes that what the writer makes from now on belongs to the context's trace, or to none.
 func (b *traceBook) begin(ctx context.Context, db *store.DB) error {
+	if b == nil {
+		return nil
+	}
 	span := trace.SpanContextFromContext(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,6 +62,9 @@ func (b *traceBook) begin(ctx context.Context, db *store.DB) error {
 
 // of returns the context of the trace in which a revision was made, and forgets all before it.
 func (b *traceBook) of(ctx context.Context, revision uint64) context.Context {
+	if b == nil {
+		return ctx
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.spans) > 1 && b.spans[1].revision <= revision {
