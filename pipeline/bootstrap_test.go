@@ -29,9 +29,11 @@ type mirror struct {
 func (m *mirror) start(c *company, after uint64) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go c.withBus(func(bus *events.Bus) {
+	bus := c.dialBus()
+	go func() {
+		defer bus.Close()
 		done <- events.Bootstrap(ctx, bus.Conn, events.BootstrapOptions{After: after, Groups: m.group}, m.snapshot, m.event)
-	})
+	}()
 	return func() error { cancel(); return <-done }
 }
 

@@ -213,6 +213,13 @@ func (c *company) streams() map[string]uint64 {
 // withBus calls fn with a connection of its own to the running pipeline's broker.
 func (c *company) withBus(fn func(*events.Bus)) {
 	c.t.Helper()
+	bus := c.dialBus()
+	defer bus.Close()
+	fn(bus)
+}
+
+func (c *company) dialBus() *events.Bus {
+	c.t.Helper()
 	b, err := broker.Dial(filepath.Join(c.config.DataDir, "nats"))
 	if err != nil {
 		c.t.Fatal(err)
@@ -221,8 +228,7 @@ func (c *company) withBus(fn func(*events.Bus)) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer bus.Close()
-	fn(bus)
+	return bus
 }
 
 // check looks into a stopped pipeline's directory.
