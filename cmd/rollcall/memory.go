@@ -8,18 +8,22 @@ import (
 	"time"
 )
 
-// The garbage collector would let the heap grow to twice of what is alive, most of which is the embedded NATS server's:
-// half a kilobyte for every entry and user, and caches that live until somebody collects. It is asked to keep to 180 MB while that is
-// enough, and to half as much again as is alive while it is not. From 280 MB on it gets more: collecting in a tight limit doubled the
-// time of a run of 500,000 users.
+// The garbage collector would let the heap grow to twice of what is alive, and what is alive grows with the embedded NATS server's:
+// half a kilobyte for every entry and user, and caches that live until somebody collects. It is asked to keep to smallHeap while no
+// more than smallAlive is alive; behind that it gets room at once. A limit that is too near to what is alive doubles the time of a run:
+// it collects all the time.
 const (
-	smallHeap = 180 << 20
-	largeHeap = 280 << 20
+	smallHeap  = 235 << 20
+	smallAlive = 195 << 20
+	marginHeap = 40 << 20
 )
 
 // heapLimit is how much memory the runtime may use while so much of it is alive, in bytes.
 func heapLimit(alive int64) int64 {
-	return max(smallHeap, alive*3/2-45<<20, alive*3/2-45<<20+(alive-largeHeap))
+	if alive <= smallAlive {
+		return smallHeap
+	}
+	return 2*alive - marginHeap
 }
 
 // boundMemory keeps the runtime's memory limit a little above what is alive, unless the operator has set one of his own.
