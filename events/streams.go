@@ -65,7 +65,10 @@ func Patiently(ctx context.Context, ask func(context.Context) error) error {
 func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
 	for _, name := range append(names, "KV_"+ConfigBucket) {
 		for {
-			_, err := b.JetStream.Stream(ctx, name)
+			err := Patiently(ctx, func(ctx context.Context) error {
+				_, err := b.JetStream.Stream(ctx, name)
+				return err
+			})
 			if err == nil {
 				break
 			}
