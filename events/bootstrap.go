@@ -124,7 +124,7 @@ func (f *follower) leadsOn(ctx context.Context) (bool, error) {
 	if f.last == 0 {
 		return false, nil
 	}
-	s, err := f.bus.JetStream.Stream(ctx, UsersStream)
+	s, err := f.bus.Stream(ctx, UsersStream)
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", UsersStream, err)
 	}
@@ -146,7 +146,7 @@ func (f *follower) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket, err := f.bus.JetStream.ObjectStore(ctx, s.Bucket)
+	bucket, err := f.bus.ObjectStore(ctx, s.Bucket)
 	if err != nil {
 		return fmt.Errorf("object store %s: %w", s.Bucket, err)
 	}

@@ -31,7 +31,9 @@ const ReadAhead = 8 << 20
 // Follow calls fn for every message of a stream in order, those there are and those to come, until fn fails
 // or ctx is done. It keeps no position: that is the caller's.
 func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn func(jetstream.Msg) error) error {
-	consumer, err := b.JetStream.OrderedConsumer(ctx, stream, o.consumer())
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return b.JetStream.OrderedConsumer(ctx, stream, o.consumer())
+	})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
@@ -89,7 +91,7 @@ func (b *Bus) ReadAll(ctx context.Context, stream, subject string, fn func(jetst
 
 // last returns the sequence of the last message under the subject, 0 when there is none.
 func (b *Bus) last(ctx context.Context, stream, subject string) (uint64, error) {
-	s, err := b.JetStream.Stream(ctx, stream)
+	s, err := b.Stream(ctx, stream)
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", stream, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -34,41 +33,24 @@ func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 	return err
 }
 
-func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (bucket jetstream.KeyValue, err error) {
-	err = Patiently(ctx, func(ctx context.Context) (err error) {
-		if bucket, err = b.JetStream.KeyValue(ctx, c.Bucket); err == nil {
-			return nil
+func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	bucket, err := patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) {
+		if bucket, err := b.JetStream.KeyValue(ctx, c.Bucket); err == nil {
+			return bucket, nil
 		}
-		bucket, err = b.JetStream.CreateOrUpdateKeyValue(ctx, c)
-		return err
+		return b.JetStream.CreateOrUpdateKeyValue(ctx, c)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", c.Bucket, err)
 	}
-	return bucket, nil
-}
-
-// Patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost.
-func Patiently(ctx context.Context, ask func(context.Context) error) error {
-	for begun := time.Now(); ; {
-		one, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := ask(one)
-		cancel()
-		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > time.Minute {
-			return err
-		}
-		time.Sleep(patienceWait)
-	}
+	return patientBucket{bucket}, nil
 }
 
 // AwaitStreams waits until the streams and the bucket are there, as long as ctx allows.
 func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
 	for _, name := range append(names, "KV_"+ConfigBucket) {
 		for {
-			err := Patiently(ctx, func(ctx context.Context) error {
-				_, err := b.JetStream.Stream(ctx, name)
-				return err
-			})
+			_, err := b.Stream(ctx, name)
 			if err == nil {
 				break
 			}
@@ -84,7 +66,7 @@ func (b *Bus) AwaitStreams(ctx context.Context, names []string) error {
 
 // DropConsumers forgets all consumers of a stream.
 func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
-	s, err := b.JetStream.Stream(ctx, stream)
+	s, err := b.Stream(ctx, stream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", stream, err)
 	}
@@ -97,23 +79,15 @@ func (b *Bus) DropConsumers(ctx context.Context, stream string) error {
 	return names.Err()
 }
 
-// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
-func isUnanswered(err error) bool {
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) {
-		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
-	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
-}
-
 // EnsureSnapshots returns the object store of snapshots and creates it when it is missing.
 func (b *Bus) EnsureSnapshots(ctx context.Context, replicas int) (jetstream.ObjectStore, error) {
-	bucket, err := b.JetStream.ObjectStore(ctx, SnapshotsBucket)
-	if err == nil {
-		return bucket, nil
-	}
-	bucket, err = b.JetStream.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: SnapshotsBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, Description: "snapshots of the store",
+	bucket, err := patiently(ctx, func(ctx context.Context) (jetstream.ObjectStore, error) {
+		if bucket, err := b.JetStream.ObjectStore(ctx, SnapshotsBucket); err == nil {
+			return bucket, nil
+		}
+		return b.JetStream.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: SnapshotsBucket, Replicas: max(1, replicas), Storage: jetstream.FileStorage, Description: "snapshots of the store",
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("object store %s: %w", SnapshotsBucket, err)

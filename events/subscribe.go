@@ -119,7 +119,7 @@ func (b *Bus) readEvents(ctx context.Context, o SubscribeOptions, r reader, then
 }
 
 func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, r reader) error {
-	c, err := b.JetStream.CreateOrUpdateConsumer(ctx, UsersStream, jetstream.ConsumerConfig{
+	c, err := b.Consumer(ctx, UsersStream, jetstream.ConsumerConfig{
 		Durable: o.Durable, FilterSubjects: o.subjects(r.topic), AckPolicy: jetstream.AckExplicitPolicy,
 		MaxAckPending: 1, // one at a time, or a retry would overtake: per user in order
 		AckWait:       30 * time.Second,
@@ -176,7 +176,7 @@ func (b *Bus) sequenceAfter(ctx context.Context, revision uint64) (uint64, error
 	if revision == 0 {
 		return 0, nil
 	}
-	s, err := b.JetStream.Stream(ctx, UsersStream)
+	s, err := b.Stream(ctx, UsersStream)
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", UsersStream, err)
 	}

@@ -16,7 +16,7 @@ import (
 // it goes on at the stream's end with numbers above its own, says so loudly, and the next full run of every
 // source heals what the lost messages would have said.
 func (r *reconciler) anchor(ctx context.Context) error {
-	stream, err := r.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := r.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}

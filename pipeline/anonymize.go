@@ -85,7 +85,7 @@ func (r *reconciler) purgeTraces(ctx context.Context, t traces) error {
 	if len(t.refs) == 0 || r.rebuilding {
 		return nil
 	}
-	raw, err := r.bus.JetStream.Stream(ctx, events.RawStream)
+	raw, err := r.bus.Stream(ctx, events.RawStream)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (r *reconciler) purgeTraces(ctx context.Context, t traces) error {
 			return fmt.Errorf("purge the raw records of an anonymous user: %w", err)
 		}
 	}
-	dead, err := r.bus.JetStream.Stream(ctx, events.DeadStream)
+	dead, err := r.bus.Stream(ctx, events.DeadStream)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (r *reconciler) resume(ctx context.Context) error {
 func (r *reconciler) messageAt(ctx context.Context, place store.Applying) (logMessage, error) {
 	m := logMessage{sequence: place.LogSequence, time: place.Time, source: place.Source,
 		position: store.Position{Sequence: place.LogSequence, Created: r.created}}
-	stream, err := r.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := r.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return m, err
 	}
@@ -278,7 +278,7 @@ func (r *reconciler) tidy(ctx context.Context, source string, run uint64) error 
 		return err
 	}
 	if len(gone) > 0 && !r.rebuilding {
-		stream, err := r.bus.JetStream.Stream(ctx, events.RawStream)
+		stream, err := r.bus.Stream(ctx, events.RawStream)
 		if err != nil {
 			return err
 		}

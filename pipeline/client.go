@@ -92,7 +92,7 @@ func (c *Client) awaitReleased(ctx context.Context, source, job string) {
 
 // Busy returns the job that a source is busy with, "" for none.
 func (c *Client) Busy(ctx context.Context, source string) (string, error) {
-	stream, err := c.bus.JetStream.Stream(ctx, events.JobsStream)
+	stream, err := c.bus.Stream(ctx, events.JobsStream)
 	if err != nil {
 		return "", err
 	}
@@ -207,7 +207,7 @@ func (c *Client) Dead(ctx context.Context, fn func(DeadLetter) error) error {
 
 // DropDead forgets a dead letter.
 func (c *Client) DropDead(ctx context.Context, id uint64) error {
-	stream, err := c.bus.JetStream.Stream(ctx, events.DeadStream)
+	stream, err := c.bus.Stream(ctx, events.DeadStream)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (c *Client) DropDead(ctx context.Context, id uint64) error {
 // RetryDead has the entry of a dead letter read as new, asks for a run of its source and drops the letter. It
 // returns the run's job.
 func (c *Client) RetryDead(ctx context.Context, id uint64, actor string) (source, job string, err error) {
-	stream, err := c.bus.JetStream.Stream(ctx, events.DeadStream)
+	stream, err := c.bus.Stream(ctx, events.DeadStream)
 	if err != nil {
 		return "", "", err
 	}

@@ -36,7 +36,7 @@ func (e *exporter) open(ctx context.Context, mayForget bool) (err error) {
 		}
 		return err
 	}
-	e.consumer, err = e.bus.JetStream.CreateOrUpdateConsumer(ctx, events.RunsStream, jetstream.ConsumerConfig{
+	e.consumer, err = e.bus.Consumer(ctx, events.RunsStream, jetstream.ConsumerConfig{
 		Durable: exportConsumer(e.source.Name), FilterSubject: events.RunSubject(string(store.Applied), e.source.Name), DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 10 * time.Minute, MaxDeliver: -1,
 	})

@@ -51,7 +51,7 @@ func (r *reconciler) planUnlessFailed(ctx context.Context, m logMessage, plan fu
 
 // failedAt returns why a run failed at the message, "" when it did not as far as LOG knows.
 func (r *reconciler) failedAt(ctx context.Context, m logMessage) (reason string, err error) {
-	stream, err := r.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := r.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return "", err
 	}

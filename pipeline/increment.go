@@ -154,7 +154,7 @@ func (n *increment) fetch(ctx context.Context) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	stream, err := n.bus.JetStream.Stream(ctx, events.RawStream)
+	stream, err := n.bus.Stream(ctx, events.RawStream)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *Source) reconcileEvery() time.Duration {
 
 // logTime is what the clock says that stamps the messages of LOG.
 func logTime(ctx context.Context, bus *events.Bus) (time.Time, error) {
-	stream, err := bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}

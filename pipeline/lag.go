@@ -114,7 +114,7 @@ func (g *gauge) lag(ctx context.Context) (l Lag, err error) {
 	}); err != nil {
 		return l, err
 	}
-	log, err := g.bus.JetStream.Stream(ctx, events.LogStream)
+	log, err := g.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return l, fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
@@ -134,7 +134,7 @@ func (g *gauge) lag(ctx context.Context) (l Lag, err error) {
 
 // records measures what waits for normalizers.
 func (g *gauge) records(ctx context.Context, l *Lag, now time.Time) error {
-	raw, err := g.bus.JetStream.Stream(ctx, events.RawStream)
+	raw, err := g.bus.Stream(ctx, events.RawStream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", events.RawStream, err)
 	}

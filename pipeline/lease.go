@@ -294,7 +294,7 @@ func (c *Client) greet(ctx context.Context) error {
 func (c *Client) someStandBy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	bucket, err := c.bus.JetStream.KeyValue(ctx, events.LeaderBucket)
+	bucket, err := c.bus.KeyValue(ctx, events.LeaderBucket)
 	if err != nil {
 		return false
 	}

@@ -174,7 +174,7 @@ func (s *service) askSession(ctx context.Context, job Job, busy error) (string, 
 
 // sessionOf reports whether what a source is busy with is a session.
 func sessionOf(ctx context.Context, bus *events.Bus, source string) (bool, error) {
-	stream, err := bus.JetStream.Stream(ctx, events.JobsStream)
+	stream, err := bus.Stream(ctx, events.JobsStream)
 	if err != nil {
 		return false, err
 	}
@@ -196,7 +196,7 @@ func (s *service) sessions(ctx context.Context, sources []SourceStatus) error {
 		if !sources[i].Live {
 			continue
 		}
-		stream, err := s.bus.JetStream.Stream(ctx, events.JobsStream)
+		stream, err := s.bus.Stream(ctx, events.JobsStream)
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ const normalizerConsumer = "normalizers"
 const normalizeBatch = 500
 
 func (n *normalizer) run(ctx context.Context) error {
-	consumer, err := n.bus.JetStream.CreateOrUpdateConsumer(ctx, events.RawStream, jetstream.ConsumerConfig{
+	consumer, err := n.bus.Consumer(ctx, events.RawStream, jetstream.ConsumerConfig{
 		Durable: normalizerConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1,
 		MaxAckPending: 20 * normalizeBatch,
 	})

@@ -63,7 +63,7 @@ func (n *notifier) open(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	n.consumer, err = n.bus.JetStream.CreateOrUpdateConsumer(ctx, events.RunsStream, jetstream.ConsumerConfig{
+	n.consumer, err = n.bus.Consumer(ctx, events.RunsStream, jetstream.ConsumerConfig{
 		Durable: notifyConsumer, DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Minute, MaxDeliver: -1,
 	})
 	if err != nil {

@@ -225,7 +225,7 @@ func knowsPINs(db *store.DB) (known bool, err error) {
 // announce lets other processes know which key this pipeline has, or fails when theirs is another one. Beside an embedded server
 // the writer's counts; of several reconcilers, the first one's.
 func (k *pinKey) announce(ctx context.Context, bus *events.Bus, hasStore, isAlone bool) error {
-	bucket, err := bus.JetStream.KeyValue(ctx, events.ConfigBucket)
+	bucket, err := bus.KeyValue(ctx, events.ConfigBucket)
 	if err != nil || k == nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (b *rebuild) refuseHalf() error {
 
 // base opens what the log is read into: an empty store while the log is whole, or the oldest snapshot that it follows.
 func (b *rebuild) base(ctx context.Context, kept []Snapshot, live Snapshot) (err error) {
-	stream, err := b.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := b.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
@@ -166,7 +166,7 @@ func (b *rebuild) unpack(ctx context.Context, s Snapshot, path string) (*store.D
 
 // begin makes ready to read.
 func (b *rebuild) begin(ctx context.Context) error {
-	stream, err := b.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := b.bus.Stream(ctx, events.LogStream)
 	if err == nil && !stream.CachedInfo().Created.UTC().Equal(b.created) && b.to > 0 {
 		err = fmt.Errorf("%w: the log was made anew", ErrHistoryTrimmed)
 	}

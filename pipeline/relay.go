@@ -245,7 +245,7 @@ func (r *relay) relayResults(ctx context.Context, results []store.Result) error 
 
 // anchorResults drops the results that RUNS has already.
 func (r *relay) anchorResults(ctx context.Context) error {
-	stream, err := r.bus.JetStream.Stream(ctx, events.RunsStream)
+	stream, err := r.bus.Stream(ctx, events.RunsStream)
 	if err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func lastGenuine(ctx context.Context, stream jetstream.Stream, info *jetstream.S
 
 // lastEvent returns the last event there is, revision 0 for none.
 func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err error) {
-	stream, err := bus.JetStream.Stream(ctx, events.UsersStream)
+	stream, err := bus.Stream(ctx, events.UsersStream)
 	if err != nil {
 		return last, err
 	}

@@ -220,7 +220,7 @@ func (r *replay) goBack(ctx context.Context) error {
 
 // recordsKept is how many records of one entry RAW keeps.
 func (r *replay) recordsKept(ctx context.Context) (int, error) {
-	stream, err := r.bus.JetStream.Stream(ctx, events.RawStream)
+	stream, err := r.bus.Stream(ctx, events.RawStream)
 	if err != nil {
 		return 0, err
 	}

@@ -199,7 +199,7 @@ func (r *reconciler) purgeSource(ctx context.Context, source string) error {
 	if r.rebuilding {
 		return nil
 	}
-	raw, err := r.bus.JetStream.Stream(ctx, events.RawStream)
+	raw, err := r.bus.Stream(ctx, events.RawStream)
 	if err != nil {
 		return err
 	}

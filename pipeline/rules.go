@@ -31,7 +31,7 @@ type ruleSet struct {
 }
 
 func openRuleBook(ctx context.Context, bus *events.Bus, key *pinKey) (*ruleBook, error) {
-	bucket, err := bus.JetStream.KeyValue(ctx, events.ConfigBucket)
+	bucket, err := bus.KeyValue(ctx, events.ConfigBucket)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", events.ConfigBucket, err)
 	}

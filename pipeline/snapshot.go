@@ -51,7 +51,7 @@ var ErrNoSnapshot = errors.New("there is no snapshot")
 
 // ListSnapshots returns the snapshots that are kept, the latest first.
 func ListSnapshots(ctx context.Context, bus *events.Bus) ([]Snapshot, error) {
-	bucket, err := bus.JetStream.ObjectStore(ctx, events.SnapshotsBucket)
+	bucket, err := bus.ObjectStore(ctx, events.SnapshotsBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
@@ -81,7 +81,7 @@ func ListSnapshots(ctx context.Context, bus *events.Bus) ([]Snapshot, error) {
 
 // OpenSnapshot returns the bytes of a snapshot as [store.Restore] takes them. A broken one fails at its end.
 func OpenSnapshot(ctx context.Context, bus *events.Bus, name string) (io.ReadCloser, error) {
-	bucket, err := bus.JetStream.ObjectStore(ctx, events.SnapshotsBucket)
+	bucket, err := bus.ObjectStore(ctx, events.SnapshotsBucket)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", name, err)
 	}

@@ -67,7 +67,7 @@ const storeID = "store"
 
 // sharedID returns the id that the store must have. The first one to ask decides it.
 func (n *Node) sharedID(ctx context.Context, own *store.Snapshot) (string, error) {
-	bucket, err := n.bus.JetStream.KeyValue(ctx, events.ConfigBucket)
+	bucket, err := n.bus.KeyValue(ctx, events.ConfigBucket)
 	if err != nil {
 		return "", fmt.Errorf("bucket %s: %w", events.ConfigBucket, err)
 	}
@@ -95,7 +95,7 @@ func (n *Node) sharedID(ctx context.Context, own *store.Snapshot) (string, error
 
 // beginFromSnapshot puts the latest snapshot in place where LOG alone does not lead to the present state.
 func (n *Node) beginFromSnapshot(ctx context.Context, own *store.Snapshot) error {
-	stream, err := n.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := n.bus.Stream(ctx, events.LogStream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}

@@ -170,8 +170,15 @@ func (k *crew) leader() string {
 // standsBy waits until all reconcilers have handled the log and the leader has told everything.
 func (k *crew) standsBy() {
 	k.t.Helper()
+	var s pipeline.Status
+	var err error
+	defer func() {
+		if k.t.Failed() {
+			k.t.Logf("%d reconcilers of %d, log %d of %d, relayed %d of %d (%v): %+v", len(s.Reconcilers), len(k.processes), s.Log, s.LogEnd, s.Relayed, s.Revision, err, s.Reconcilers)
+		}
+	}()
 	eventually(k.t, func() bool {
-		s, err := k.status()
+		s, err = k.status()
 		if err != nil || len(s.Reconcilers) != len(k.processes) || s.Log != s.LogEnd || s.Relayed != s.Revision {
 			return false
 		}

@@ -110,7 +110,7 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 		return status, err
 	}
 	status.Alarms = Alarms(status.Lag, status.Room, s.config.EventsKeep)
-	stream, err := s.bus.JetStream.Stream(ctx, events.DeadStream)
+	stream, err := s.bus.Stream(ctx, events.DeadStream)
 	if err == nil {
 		status.DeadLetters = stream.CachedInfo().State.Msgs
 	}
@@ -131,7 +131,7 @@ func sourceStatus(tx *store.Tx, name string) (SourceStatus, error) {
 }
 
 func lastSequence(ctx context.Context, bus *events.Bus, stream string) (uint64, error) {
-	s, err := bus.JetStream.Stream(ctx, stream)
+	s, err := bus.Stream(ctx, stream)
 	if err != nil {
 		return 0, err
 	}

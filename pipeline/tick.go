@@ -53,7 +53,7 @@ func (s *scheduler) tickOnce(ctx context.Context, now time.Time) error {
 	if err != nil || next.IsZero() || next.After(now) {
 		return err
 	}
-	stream, err := s.bus.JetStream.Stream(ctx, events.LogStream)
+	stream, err := s.bus.Stream(ctx, events.LogStream)
 	if err != nil || stream.CachedInfo().State.LastSeq > read { // what is still to be read may have a tick
 		return err
 	}

@@ -53,7 +53,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // serve takes a source's jobs, each in a goroutine of its own: a run that waits to be decided does not hold the next one.
 func (w *worker) serve(ctx context.Context, source string) error {
-	consumer, err := w.bus.JetStream.CreateOrUpdateConsumer(ctx, events.JobsStream, jetstream.ConsumerConfig{
+	consumer, err := w.bus.Consumer(ctx, events.JobsStream, jetstream.ConsumerConfig{
 		Durable: jobsConsumer(source), FilterSubject: events.JobSubject(source),
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.config.jobLease(), MaxDeliver: -1,
 	})

@@ -1,0 +1,96 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost. It
+// gives up after a minute.
+func Patiently(ctx context.Context, ask func(context.Context) error) error {
+	for begun := time.Now(); ; {
+		one, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := ask(one)
+		cancel()
+		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > time.Minute {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(patienceWait):
+		}
+	}
+}
+
+// isUnanswered reports whether a cluster may answer otherwise in a moment: it has no leader yet, or misses servers that are starting.
+func isUnanswered(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+}
+
+func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (answer T, err error) {
+	err = Patiently(ctx, func(ctx context.Context) (err error) { answer, err = ask(ctx); return err })
+	return answer, err
+}
+
+// Stream looks a stream up, [Patiently], and reads messages of it in the same way.
+func (b *Bus) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s, err := patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return b.JetStream.Stream(ctx, name) })
+	if err != nil {
+		return nil, err
+	}
+	return patientStream{s}, nil
+}
+
+type patientStream struct{ jetstream.Stream }
+
+func (s patientStream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	return patiently(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Stream.Info(ctx, o...) })
+}
+
+func (s patientStream) GetMsg(ctx context.Context, sequence uint64, o ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	return patiently(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.Stream.GetMsg(ctx, sequence, o...)
+	})
+}
+
+func (s patientStream) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	return patiently(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.Stream.GetLastMsgForSubject(ctx, subject)
+	})
+}
+
+// KeyValue looks a bucket up, [Patiently], and reads its values in the same way.
+func (b *Bus) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	kv, err := patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return b.JetStream.KeyValue(ctx, bucket) })
+	if err != nil {
+		return nil, err
+	}
+	return patientBucket{kv}, nil
+}
+
+type patientBucket struct{ jetstream.KeyValue }
+
+func (b patientBucket) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	return patiently(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return b.KeyValue.Get(ctx, key) })
+}
+
+// ObjectStore looks an object store up, [Patiently].
+func (b *Bus) ObjectStore(ctx context.Context, name string) (jetstream.ObjectStore, error) {
+	return patiently(ctx, func(ctx context.Context) (jetstream.ObjectStore, error) { return b.JetStream.ObjectStore(ctx, name) })
+}
+
+// Consumer creates a durable consumer, or brings it up to date, [Patiently].
+func (b *Bus) Consumer(ctx context.Context, stream string, c jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	return patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return b.JetStream.CreateOrUpdateConsumer(ctx, stream, c)
+	})
+}
