@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -64,7 +66,10 @@ func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info 
 
 // skipTrimmed goes on where the log begins. What stood before is lost to this store: its runs fail as stale, and are read again.
 func (r *reconciler) skipTrimmed(ctx context.Context, info *jetstream.StreamInfo, position store.Position) error {
-	reason := fmt.Sprintf("the log begins at %d, and this store ends at %d", info.State.FirstSeq, position.Sequence)
+	return r.skip(ctx, fmt.Sprintf("the log begins at %d, and this store ends at %d", info.State.FirstSeq, position.Sequence))
+}
+
+func (r *reconciler) skip(ctx context.Context, reason string) error {
 	if err := r.awaitLead(ctx, reason); err != nil {
 		return err
 	}
@@ -72,18 +77,74 @@ func (r *reconciler) skipTrimmed(ctx context.Context, info *jetstream.StreamInfo
 	return nil
 }
 
+// noGap fails unless next is the message after last, or what lies between them is lost and this process leads: LOG may be trimmed
+// while a standby is behind.
+func (r *reconciler) noGap(ctx context.Context, last, next uint64) error {
+	if next == last+1 {
+		return nil
+	}
+	strange := fmt.Errorf("%s: message %d came after message %d", events.LogStream, next, last)
+	if next <= last {
+		return strange
+	}
+	stream, err := r.bus.Stream(ctx, events.LogStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", events.LogStream, err)
+	}
+	_, err = stream.GetMsg(ctx, last+1)
+	switch {
+	case err == nil:
+		return strange
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return r.skip(ctx, fmt.Sprintf("the log goes on at %d, and this store ends at %d", next, last))
+	}
+	return fmt.Errorf("message %d of the log: %w", last+1, err)
+}
+
+// ErrBehind means that LOG does not go on any more where the store of a standby ends, and that a snapshot bridges the gap: started
+// again, the process begins from it.
+var ErrBehind = errors.New("the log does not go on where this store ends, and a snapshot is kept that it follows")
+
 // awaitLead waits until this process leads. Only the leader goes on with a log that is not the one its store knows: a standby that
-// did would end with another store than the leader's.
+// did would end with another store than the leader's. It fails with [ErrBehind] as soon as there is a snapshot to begin from.
 func (r *reconciler) awaitLead(ctx context.Context, reason string) error {
+	tick := time.NewTicker(leaseRenew)
+	defer tick.Stop()
 	for told := false; !r.leads(); told = true {
+		if err := r.bridged(ctx); err != nil {
+			return err
+		}
 		if !told {
-			r.log.Error().Str("reason", reason).Msg("cannot stand by: the log does not go on where this store ends; begin from a snapshot (rollcall store restore --latest --force)")
+			r.log.Error().Str("reason", reason).Msg("cannot stand by: the log does not go on where this store ends, and no snapshot is kept that it follows; it waits for one, or to lead")
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(leaseRenew):
+		case <-tick.C:
 		}
+	}
+	return nil
+}
+
+// bridged fails with ErrBehind when a snapshot leads on where the store does not.
+func (r *reconciler) bridged(ctx context.Context) error {
+	stream, err := r.bus.Stream(ctx, events.LogStream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", events.LogStream, err)
+	}
+	var position store.Position
+	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
+		return err
+	}
+	if reaches(position, stream.CachedInfo()) {
+		return nil
+	}
+	kept, err := ListSnapshots(ctx, r.bus)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(kept, func(s Snapshot) bool { return reaches(s.Log, stream.CachedInfo()) }) {
+		return ErrBehind
 	}
 	return nil
 }

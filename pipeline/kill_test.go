@@ -31,8 +31,11 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	if dir := os.Getenv(reconcilerDir); dir != "" {
-		fmt.Fprintln(os.Stderr, reconcileUntilKilled(dir))
-		os.Exit(1)
+		if err := reconcileUntilKilled(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

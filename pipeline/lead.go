@@ -57,7 +57,7 @@ const startAgain = time.Second
 func (n *Node) insist(ctx context.Context, name string, stage func(context.Context) error) error {
 	for {
 		err := stage(ctx)
-		if ctx.Err() != nil || n.broker != nil || errors.Is(err, errStale) {
+		if ctx.Err() != nil || n.broker != nil || errors.Is(err, errStale) || errors.Is(err, ErrBehind) {
 			return err
 		}
 		n.log.Warn().Err(err).Str("stage", name).Msg("a stage failed and starts again")

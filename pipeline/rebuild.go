@@ -193,6 +193,7 @@ func (b *rebuild) readLog(ctx context.Context) error {
 	if b.from >= b.to {
 		return nil
 	}
+	last := b.from
 	return b.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: b.from + 1}, func(msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
@@ -202,6 +203,10 @@ func (b *rebuild) readLog(ctx context.Context) error {
 		if at > b.to {
 			return events.ErrStop
 		}
+		if at != last+1 {
+			return fmt.Errorf("%w: message %d of the log came after message %d", ErrHistoryTrimmed, at, last)
+		}
+		last = at
 		if err := r.take(ctx, msg); err != nil {
 			return err
 		}

@@ -56,8 +56,17 @@ func (r *reconciler) follow(ctx context.Context) error {
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
 	}
-	r.waiters.done(max(position.Sequence, r.trimmed))
+	last := max(position.Sequence, r.trimmed)
+	r.waiters.done(last)
 	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
+		meta, err := msg.Metadata()
+		if err == nil {
+			err = r.noGap(ctx, last, meta.Sequence.Stream)
+		}
+		if err != nil {
+			return err
+		}
+		last = meta.Sequence.Stream
 		return r.take(ctx, msg)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,4 +133,53 @@ func compareStores(t *testing.T, a, b *store.DB) {
 	if other, err := b.Digest(); err != nil || one != other {
 		t.Errorf("the stores differ: %x and %x (%v)", one, other, err)
 	}
+}
+
+// A message that is gone from the middle of the log is no reason for a standby to go on without it, and is one to say so for a leader.
+func TestGapInTheLog(t *testing.T) {
+	r := newReconciler(t)
+	var leads atomic.Bool
+	r.leads = leads.Load
+	r.committed = func() {}
+	for i := range 3 {
+		if _, err := appendLog(t.Context(), r.bus, events.LogSubject("hr", logAborted), fmt.Sprint(i), aborted{Run: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := r.bus.JetStream.Stream(t.Context(), events.LogStream)
+	if err == nil {
+		err = stream.DeleteMsg(t.Context(), 2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	awaitPosition(t, r.db, 1)
+	time.Sleep(100 * time.Millisecond)
+	awaitPosition(t, r.db, 1)
+	leads.Store(true)
+	awaitPosition(t, r.db, 3)
+}
+
+func awaitPosition(t *testing.T, db *store.DB, want uint64) {
+	t.Helper()
+	var got uint64
+	for range 500 {
+		if err := db.View(func(tx *store.Tx) error { got = tx.LogPosition().Sequence; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got == want {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("the store is at message %d of the log, want %d", got, want)
 }

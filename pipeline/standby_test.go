@@ -30,25 +30,33 @@ import (
 const reconcilerDir = "ROLLCALL_TEST_RECONCILER_DIR"
 
 func reconcileUntilKilled(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	for {
+		err := reconcileOnce(ctx, dir)
+		if ctx.Err() != nil || !errors.Is(err, pipeline.ErrBehind) {
+			return err
+		}
+	}
+}
+
+func reconcileOnce(ctx context.Context, dir string) error {
 	c := crewConfig(os.Getenv("ROLLCALL_TEST_NATS"), dir, os.Getenv("ROLLCALL_TEST_KEY"), newRoster(), pipeline.RoleReconciler)
-	node, err := pipeline.Start(context.Background(), c, zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Str("dir", filepath.Base(dir)).Logger())
+	node, err := pipeline.Start(context.WithoutCancel(ctx), c, zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Str("dir", filepath.Base(dir)).Logger())
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	go func() {
-		<-ctx.Done()
+	ended := make(chan error, 1)
+	go func() { ended <- node.Wait() }()
+	select {
+	case err := <-ended:
+		return errors.Join(err, node.Stop())
+	case <-ctx.Done():
 		if err := node.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
-		os.Exit(0)
-	}()
-	err = node.Wait()
-	if ctx.Err() != nil {
-		select {} // until the one that stops the node ends the process
+		return nil
 	}
-	return err
 }
 
 func crewConfig(url, dir, key string, reader *roster, roles ...string) pipeline.Config {
@@ -328,6 +336,66 @@ func TestTakeover(t *testing.T) {
 	k.told(head)
 }
 
+// A standby that was away until the log had been trimmed behind its store does not go on with what it finds there: it waits, begins
+// from the first snapshot that leads on, and ends with the leader's store.
+func TestStandbyBehindTheLog(t *testing.T) {
+	dir := newRoster().people(20)
+	a, b := t.TempDir(), t.TempDir()
+	k := startCrew(t, dir, a, b)
+	k.settle()
+	k.standsBy()
+	away := b
+	if k.leader() == b {
+		away = a
+	}
+	k.kill(away)
+	eventually(t, func() bool { s, err := k.status(); return err == nil && len(s.Reconcilers) == 1 })
+	before, err := k.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		dir.set("p00001", "phone", fmt.Sprintf("+420 %d", i))
+		k.settle()
+	}
+	k.standsBy()
+	now, err := k.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.trimLog(now.LogEnd)
+	k.reconciler(away)
+	eventually(t, func() bool { s, err := k.status(); return err == nil && len(s.Reconcilers) == 2 })
+	time.Sleep(time.Second)
+	s, err := k.status()
+	if err != nil || len(s.Reconcilers) != 2 || s.Reconcilers[1].Log != before.Log || s.Reconcilers[1].Revision != before.Revision {
+		t.Fatalf("with no snapshot the reconcilers are %+v (%v), want the standby at message %d and revision %d", s.Reconcilers, err, before.Log, before.Revision)
+	}
+	if _, err := k.client.TakeSnapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir.set("p00002", "phone", "+420 2")
+	k.settle()
+	k.standsBy()
+	one, _ := k.end(away)
+	k.standsBy()
+	if other, _ := k.end(k.leader()); one != other {
+		t.Errorf("the standby's store is %x, the leader's %x", one, other)
+	}
+}
+
+// trimLog purges what LOG has before the message.
+func (k *crew) trimLog(before uint64) {
+	k.t.Helper()
+	log, err := k.bus().JetStream.Stream(context.Background(), events.LogStream)
+	if err == nil {
+		err = log.Purge(context.Background(), jetstream.WithPurgeSequence(before))
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+}
+
 // A server of the cluster is lost in the middle of a run and comes back, leaders of streams move in the middle of others: what is
 // applied in the end is what the directory says. Then a reconciler without a store begins from a snapshot and the log
 // behind it, and leads when all others are gone.
@@ -373,13 +441,8 @@ func TestClusterFaults(t *testing.T) {
 	}
 	dir.set("p00002", "phone", "+420 2")
 	k.settle()
-	log, err := bus.JetStream.Stream(t.Context(), events.LogStream)
-	if err == nil {
-		err = log.Purge(t.Context(), jetstream.WithPurgeSequence(snapshot.LogEnd+1))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	k.standsBy() // one that is behind would begin from the snapshot as well
+	k.trimLog(snapshot.LogEnd + 1)
 	k.reconciler(fresh)
 	k.standsBy()
 	want := k.users()

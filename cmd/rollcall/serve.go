@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"rollcall/cmd/rollcall/config"
@@ -57,6 +58,16 @@ func (a *app) runPipeline(ctx context.Context, c *config.Config) error {
 	for _, note := range c.Notes {
 		log.Warn().Msg(note)
 	}
+	for {
+		err := a.runNode(ctx, c, log)
+		if !errors.Is(err, pipeline.ErrBehind) || ctx.Err() != nil {
+			return err
+		}
+		log.Warn().Err(err).Msg("starts again, from the snapshot")
+	}
+}
+
+func (a *app) runNode(ctx context.Context, c *config.Config, log zerolog.Logger) error {
 	node, err := pipeline.Start(context.WithoutCancel(ctx), c.Pipeline, log)
 	if err != nil {
 		return err
