@@ -160,7 +160,7 @@ func putRevision(tx *store.Tx, m logMessage, v *policy.Verdict, because cause, c
 	if err := tx.PutUser(v.User); err != nil {
 		return err
 	}
-	body := appendUserEvent(nil, head+1, m.time, v, because, cards)
+	body := appendUserEvent(make([]byte, 0, 1536), head+1, m.time, v, because, cards)
 	return tx.AppendRevision(store.Revision{Number: head + 1, Subject: "users." + v.Event + "." + v.User.ID,
 		Time: m.time, Chain: store.ChainOf(chain, body), Body: body})
 }

@@ -31,10 +31,10 @@ func newPINIssue(rules *ruleSet, raised bool) *pinIssue {
 	return &pinIssue{rules: rules, active: rules.Options.PINs.Generate || raised, taken: map[string]bool{}}
 }
 
-// see looks at a verdict on its way into the plan, and puts it aside when its user is still to get a PIN.
-func (i *pinIssue) see(p *planner, v *policy.Verdict) (aside bool, err error) {
+// see looks at a verdict on its way into the plan. It is put aside when its user is still to get a PIN.
+func (i *pinIssue) see(v *policy.Verdict) (aside bool) {
 	if !i.active {
-		return false, nil
+		return false
 	}
 	for _, c := range v.Claims {
 		if c.Space == store.PINHashes {
@@ -47,14 +47,7 @@ func (i *pinIssue) see(p *planner, v *policy.Verdict) (aside bool, err error) {
 	case "deactivated":
 		i.more--
 	}
-	if !v.DrawPIN {
-		return false, nil
-	}
-	data, err := policy.EncodeVerdict(v)
-	if err != nil {
-		return true, err
-	}
-	return true, p.tx.PlanPut(p.run.Source, p.run.Number, append([]byte{planPIN}, v.User.ID...), data)
+	return v.DrawPIN
 }
 
 // issueAll draws for the verdicts that were put aside, in bounded steps.
@@ -63,6 +56,9 @@ func (i *pinIssue) issueAll(p *planner) error {
 		return nil
 	}
 	i.active = false // what comes now goes into the plan
+	if err := p.writer.flush(); err != nil {
+		return err
+	}
 	var length int
 	err := p.inView(func() error {
 		_, active := p.tx.CountUsers()
@@ -71,7 +67,7 @@ func (i *pinIssue) issueAll(p *planner) error {
 	})
 	var after []byte
 	for n := planBatch; err == nil && n == planBatch; {
-		err = p.inUpdate(func() (err error) {
+		err = p.decide(func() (err error) {
 			n, after, err = i.issue(p, length, after)
 			return err
 		})

@@ -31,10 +31,10 @@ type planner struct {
 	// administrators are the active ones, counted when planning begins (U19).
 	administrators int
 
-	tx      *store.Tx // the transaction of the present batch: what the fold's view reads
+	tx      *store.Tx  // the transaction of the present batch: what the fold's view reads
+	decided []planItem // in this transaction
 	writer  *planWriter
 	only    []mapping.Change // the run's changes, where they are one batch: read once
-	sum     contentSum
 	entries int
 	pins    *pinIssue
 }
@@ -100,24 +100,31 @@ func (p *planner) plan(ctx context.Context) (planned, error) {
 	if err := p.inView(func() error { return fold.Settle() }); err != nil {
 		return planned{}, err
 	}
-	if err := p.decideAll(ctx, fold, report); err != nil {
-		return planned{}, err
-	}
-	for more := true; more; {
-		if err := p.inUpdate(func() (err error) { more, err = fold.Concerned(planBatch, p.write); return err }); err != nil {
-			return planned{}, err
-		}
-	}
-	if err := p.inUpdate(func() error { return fold.Rest(p.write) }); err != nil {
-		return planned{}, err
-	}
-	if err := p.pins.issueAll(p); err != nil {
+	if err := p.writeAll(ctx, fold, report); err != nil {
 		return planned{}, err
 	}
 	p.run.Read = max(p.run.Read, p.entries) // waiting entries that an incremental run did not read
 	p.run.Unchanged = p.run.Read - p.entries
-	p.run.Plan = p.sum.String()
+	p.run.Plan = p.writer.sum.String()
 	return planned{trips: fold.Trips()}, nil
+}
+
+// writeAll decides about everybody concerned, and returns when the plan is written.
+func (p *planner) writeAll(ctx context.Context, fold *policy.Fold, report *reporter) (err error) {
+	p.writer = newPlanWriter(p.db, p.run)
+	defer func() { err = cmp.Or(err, p.writer.close()) }()
+	if err := p.decideAll(ctx, fold, report); err != nil {
+		return err
+	}
+	for more := true; more; {
+		if err := p.decide(func() (err error) { more, err = fold.Concerned(planBatch, p.write); return err }); err != nil {
+			return err
+		}
+	}
+	if err := p.decide(func() error { return fold.Rest(p.write) }); err != nil {
+		return err
+	}
+	return p.pins.issueAll(p)
 }
 
 // note is pass 1.
@@ -135,16 +142,16 @@ func (p *planner) note(ctx context.Context, fold *policy.Fold) (count int, err e
 
 // decideAll is pass 2: the same changes in the same order.
 func (p *planner) decideAll(ctx context.Context, fold *policy.Fold, report *reporter) error {
-	decide := func(batch []mapping.Change) error {
+	some := func(batch []mapping.Change) error {
 		report.applied.Add(int64(len(batch)))
-		return p.inUpdate(func() error {
+		return p.decide(func() error {
 			return each(batch, func(c *mapping.Change) error { return fold.Decide(c, p.write) })
 		})
 	}
-	if err := p.waitingChanges(decide); err != nil {
+	if err := p.waitingChanges(some); err != nil {
 		return err
 	}
-	_, err := p.runChanges(ctx, decide)
+	_, err := p.runChanges(ctx, some)
 	return err
 }
 
@@ -263,14 +270,15 @@ func (p *planner) waitingChanges(fn func([]mapping.Change) error) error {
 
 // write takes a verdict into the plan and counts it.
 func (p *planner) write(v *policy.Verdict) error {
-	if aside, err := p.pins.see(p, v); aside || err != nil {
-		return err
+	if p.pins.see(v) {
+		p.decided = append(p.decided, planItem{verdict: v, aside: true})
+		return nil
 	}
 	p.count(v)
 	if v.User == nil && v.Origin == nil && !v.DropOrigin && v.Forget == 0 {
 		return nil // nothing to write: it counts, that is all
 	}
-	p.writer.write(v)
+	p.decided = append(p.decided, planItem{verdict: v})
 	return nil
 }
 
@@ -375,23 +383,14 @@ func (p *planner) inView(fn func() error) error {
 	return p.db.View(func(tx *store.Tx) error { p.tx = tx; return fn() })
 }
 
-// inUpdate writes into the plan what fn decides.
-func (p *planner) inUpdate(fn func() error) error {
-	return p.db.Update(func(tx *store.Tx) error {
-		p.tx, p.writer = tx, newPlanWriter(p.sum)
-		failed := fn()
-		rows, sum, err := p.writer.close()
-		if err = cmp.Or(failed, err); err != nil {
-			return err
-		}
-		p.sum = sum
-		for _, row := range rows {
-			if err := tx.PlanPut(p.run.Source, p.run.Number, row.key, row.value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// decide is inView for what decides: the verdicts go to the plan's writer behind the transaction.
+func (p *planner) decide(fn func() error) error {
+	if err := p.inView(fn); err != nil {
+		return err
+	}
+	items := p.decided
+	p.decided = nil
+	return p.writer.write(items)
 }
 
 // dropOldPlan drops what an interrupted or superseded planning of the source left behind.
