@@ -163,7 +163,7 @@ func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run
 	}
 	a.say("%s\n", plain(summary(run, took)))
 	if run.State == store.Held {
-		a.say("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))
+		a.say("%s", a.pasteable(fmt.Sprintf("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))))
 	}
 	return nil
 }
