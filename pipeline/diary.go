@@ -19,16 +19,12 @@ type diary struct {
 
 // result logs what became of a run.
 func (d diary) result(r store.Result) {
-	level := d.level(r.Kind)
-	if level < d.log.GetLevel() {
-		return
-	}
 	var run store.Run
 	if err := json.Unmarshal(r.Body, &run); err != nil {
 		d.log.Error().Err(err).Str("source", r.Source).Msg("result of a run cannot be read")
 		return
 	}
-	e := d.log.WithLevel(level).Str("source", run.Source).Uint64("run", run.Number).Str("kind", run.Kind)
+	e := d.log.WithLevel(d.level(run)).Str("source", run.Source).Uint64("run", run.Number).Str("kind", run.Kind)
 	if run.DryRun {
 		e.Bool("dry_run", true)
 	}
@@ -41,13 +37,13 @@ func (d diary) result(r store.Result) {
 	e.Float64("seconds", run.Seconds).Msg("run " + run.State)
 }
 
-func (d diary) level(state string) zerolog.Level {
+func (d diary) level(run store.Run) zerolog.Level {
 	switch {
 	case d.attended:
 		return zerolog.DebugLevel
-	case state == store.Failed:
+	case run.State == store.Failed && !run.Again:
 		return zerolog.ErrorLevel
-	case state == store.Held:
+	case run.State == store.Failed, run.State == store.Held: // another attempt follows, or a person decides
 		return zerolog.WarnLevel
 	}
 	return zerolog.InfoLevel

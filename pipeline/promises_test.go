@@ -199,6 +199,35 @@ func TestAStalledWorkersLateRunChangesNothing(t *testing.T) {
 	}
 }
 
+// A job whose workers were lost three times, as one that no worker survives, is given up without another read.
+func TestAJobThatNoWorkerSurvives(t *testing.T) {
+	dir := newRoster().people(3)
+	c := newCompany(t, dir).start()
+	first := c.applied("read 3, created 3")
+	dir.remove("p00001")
+	dir.during = func(int, string) error { t.Error("the source is read"); return nil }
+	job := map[string]any{"id": "lost", "source": "people"}
+	c.withBus(func(bus *events.Bus) {
+		for range 3 {
+			_, err := bus.Publish(t.Context(), events.LogSubject("people", "started"), "",
+				mustJSON(t, map[string]any{"job": job, "kind": "full", "config": first.Config, "worker": "w"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.settled()
+		if _, err := bus.Publish(t.Context(), events.JobSubject("people"), "", mustJSON(t, job)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	run, err := c.client.Follow(t.Context(), "people", "lost", nil)
+	if err != nil || run.State != store.Failed || run.Reason != "worker lost three times" || run.Try == "" || run.Again {
+		t.Errorf("run is %s (%s), again: %t, %v", run.State, run.Reason, run.Again, err)
+	}
+	dir.during = nil
+	c.applied("read 3, unchanged 2, deletions 1, deactivated 1")
+}
+
 // A run whose worker was overtaken changes nothing, also when it finishes before its successor.
 func TestAnOvertakenRunChangesNothing(t *testing.T) {
 	dir := newRoster().people(3)
