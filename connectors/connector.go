@@ -3,6 +3,7 @@ package connectors
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -152,13 +153,15 @@ func Hint(err error, try string) error {
 	return &hinted{err, try}
 }
 
-// HintOf returns the outermost hint in err's chain, "" if there is none.
+// HintOf returns the outermost hint in err's chain, "" if there is none. It goes behind the word "Try", which it does not begin with, and
+// has no full stop.
 func HintOf(err error) string {
 	var h *hinted
-	if errors.As(err, &h) {
-		return h.try
+	if !errors.As(err, &h) {
+		return ""
 	}
-	return ""
+	bare := strings.TrimPrefix(strings.TrimPrefix(h.try, "Try"), ":")
+	return strings.TrimSuffix(strings.TrimSpace(bare), ".")
 }
 
 type hinted struct {

@@ -8,7 +8,7 @@
 //	           what RAW has instead of asking the source
 //	normalize  maps each record to a change, in CHANGES
 //	reconcile  follows LOG; at "finished" it makes the plan (plan), and applies it (apply) or holds it
-//	relay      publishes the store's revisions to USERS and results of runs to RUNS
+//	relay      publishes the store's revisions to USERS and results of runs to RUNS, and logs them (diary)
 //	lead       starts what only one of several reconcilers does (lease); the others stand by (standby)
 //	notify     mails results of runs, postman the PINs that were made
 //

@@ -2,14 +2,19 @@ package pipeline_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"rollcall/connectors/csv"
 	"rollcall/events"
 	"rollcall/pipeline"
+	"rollcall/pipeline/mapping"
 	"rollcall/pipeline/policy"
 	"rollcall/store"
 )
@@ -39,6 +44,41 @@ func TestOnePersonsWay(t *testing.T) {
 	if got := c.events(0); !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
+}
+
+// Promise 1, V5: a file that was cut within a line, wherever, changes nothing.
+func TestAFileCutAnywhereChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "people.csv")
+	whole := "FULLNAME,USERNAME_ALIASES\n"
+	for i := range 8 {
+		whole += fmt.Sprintf("Person %d,person%d\n", i, i)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCompany(t, &csv.Config{Path: path}, func(s *pipeline.Source) {
+		s.Mapping.Properties = map[string]mapping.Rule{"user_name": {From: []string{"USERNAME_ALIASES"}}, "full_name": {From: []string{"FULLNAME"}}}
+	}).start()
+	write(whole)
+	c.applied("read 8, created 8")
+	before, revision := c.users(), c.revision()
+
+	for n := range len(whole) {
+		if n > 0 && whole[n-1] == '\n' {
+			continue // a file of fewer rows, for all that can be told
+		}
+		write(whole[:n])
+		if run := c.sync(); run.State != store.Failed || run.Try == "" {
+			t.Errorf("cut at byte %d: run is %s (%s), want failed", n, run.State, run.Reason)
+		}
+	}
+	if got := c.revision(); got != revision || !maps.Equal(c.users(), before) {
+		t.Errorf("revision %d, want %d", got, revision)
+	}
+	write(whole)
+	c.applied("read 8, unchanged 8")
 }
 
 // Promise 1: a read that stopped, for whatever reason, changes nothing, and what it had read is not lost for the next one.
@@ -81,9 +121,9 @@ func errIf(fail bool) error {
 func TestAnEntryThatMovesDuringTheReadIsNotMissed(t *testing.T) {
 	dir := newRoster().people(20)
 	c := newCompany(t, dir).start()
-	c.applied("read 20, created 20")
+	c.applied("read 8, created 8")
 	dir.hide = func(key string) bool { return dir.reads == 2 && key == "p00007" }
-	run := c.applied("read 20, unchanged 20")
+	run := c.applied("read 8, unchanged 8")
 	if dir.reads != 3 {
 		t.Errorf("the source was read %d times, want 3", dir.reads)
 	}
@@ -157,6 +197,35 @@ func TestAStalledWorkersLateRunChangesNothing(t *testing.T) {
 	if !maps.Equal(before, c.users()) {
 		t.Error("the stalled run changed users")
 	}
+}
+
+// A job whose workers were lost three times, as one that no worker survives, is given up without another read.
+func TestAJobThatNoWorkerSurvives(t *testing.T) {
+	dir := newRoster().people(3)
+	c := newCompany(t, dir).start()
+	first := c.applied("read 3, created 3")
+	dir.remove("p00001")
+	dir.during = func(int, string) error { t.Error("the source is read"); return nil }
+	job := map[string]any{"id": "lost", "source": "people"}
+	c.withBus(func(bus *events.Bus) {
+		for range 3 {
+			_, err := bus.Publish(t.Context(), events.LogSubject("people", "started"), "",
+				mustJSON(t, map[string]any{"job": job, "kind": "full", "config": first.Config, "worker": "w"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.settled()
+		if _, err := bus.Publish(t.Context(), events.JobSubject("people"), "", mustJSON(t, job)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	run, err := c.client.Follow(t.Context(), "people", "lost", nil)
+	if err != nil || run.State != store.Failed || run.Reason != "worker lost three times" || run.Try == "" || run.Again {
+		t.Errorf("run is %s (%s), again: %t, %v", run.State, run.Reason, run.Again, err)
+	}
+	dir.during = nil
+	c.applied("read 3, unchanged 2, deletions 1, deactivated 1")
 }
 
 // A run whose worker was overtaken changes nothing, also when it finishes before its successor.

@@ -28,9 +28,11 @@ type relay struct {
 	log     zerolog.Logger
 	// traces says in which trace a revision was made, nil in a relay that publishes none.
 	traces *traceBook
-	wake   chan struct{}
-	last   uint64 // the stream's last sequence
-	runs   uint64 // the last sequence of RUNS
+	// diary is told what was published.
+	diary diary
+	wake  chan struct{}
+	last  uint64 // the stream's last sequence
+	runs  uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
 }
@@ -40,7 +42,7 @@ type relay struct {
 const relayLead = 16 * events.MaxBatch
 
 func newRelay(bus *events.Bus, db *store.DB, current func(context.Context) bool, log zerolog.Logger) *relay {
-	return &relay{current: current, bus: bus, db: db, log: log, wake: make(chan struct{}, 1)}
+	return &relay{current: current, bus: bus, db: db, log: log, diary: diary{log: log}, wake: make(chan struct{}, 1)}
 }
 
 // poke tells the relay that there may be something new. It never waits.
@@ -178,6 +180,7 @@ func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
 		return err
 	}
 	r.last, r.published = last, revisions[len(revisions)-1].Number
+	r.diary.revisions(revisions)
 	return nil
 }
 
@@ -236,6 +239,7 @@ func (r *relay) relayResults(ctx context.Context, results []store.Result) error 
 			return err // after [events.ErrMoved], anchoring sees whether it was our own whose answer was lost
 		}
 		r.runs = last
+		r.diary.result(result)
 		if err := r.db.Update(func(tx *store.Tx) error { return tx.DropResult(result.Number) }); err != nil {
 			return err
 		}

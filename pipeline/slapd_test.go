@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -144,11 +145,22 @@ func TestNoPasswordTravels(t *testing.T) {
 	c.config.Sources[0].Reader.(*ldap.Config).Attributes = []string{"*"}
 	alice := map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {"alice"}, "cn": {"Alice"}, "sn": {"Alice"}, "userPassword": {"{SSHA}c2VjcmV0LWhhc2g"}}
 	s.Add("uid=alice,ou=people,"+s.Suffix, alice)
+	logged := lockedBuffer{to: &bytes.Buffer{}}
+	c.logged = &logged
 	c.start()
 	c.applied("read 11, created 11")
 	c.stop()
 	hash := "{SSHA}c2VjcmV0LWhhc2g"
-	grepFiles(t, c.config.DataDir, hash, base64.StdEncoding.EncodeToString([]byte(hash)), s.SyncPassword)
+	secrets := []string{hash, base64.StdEncoding.EncodeToString([]byte(hash)), s.SyncPassword}
+	grepFiles(t, c.config.DataDir, secrets...)
+	for _, secret := range secrets {
+		if strings.Contains(logged.said(), secret) {
+			t.Errorf("%q is logged", secret)
+		}
+	}
+	if !strings.Contains(logged.said(), "ldapsearch") || !strings.Contains(logged.said(), `"level":"debug"`) {
+		t.Errorf("the log is not looked at:\n%s", logged.said())
+	}
 }
 
 // compare compares all active users with what ldapsearch shows.

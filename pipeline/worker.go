@@ -163,7 +163,8 @@ func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool,
 	}
 	defer result.stop()
 	if attempt > maxAttempts {
-		return false, w.abort(ctx, job.Source, run, errors.New("worker lost three times"), false, result)
+		lost := connectors.Hint(errors.New("worker lost three times"), "look in the workers' logs for what ended them, then run the source again")
+		return false, w.abort(ctx, job.Source, run, lost, false, result)
 	}
 	reading, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(nil)

@@ -205,13 +205,13 @@ func furnish(b *bolt.DB, id string) error {
 func advice(err error, path string) string {
 	switch {
 	case errors.Is(err, ErrLocked):
-		return "Try: stop the rollcall that has " + path + " open, or give this one a data directory of its own."
+		return "stop the rollcall that has " + path + " open, or give this one a data directory of its own"
 	case errors.Is(err, ErrNewer):
-		return "Try: install the version of rollcall that wrote " + path + ", or a newer one."
+		return "install the version of rollcall that wrote " + path + ", or a newer one"
 	case errors.Is(err, ErrDamaged):
-		return "Try: rollcall store restore with the latest snapshot; " + path + " has been left as it is."
+		return "rollcall store restore with the latest snapshot; " + path + " has been left as it is"
 	case errors.Is(err, ErrExists):
-		return "Try: --force, which keeps " + path + " under another name beside it."
+		return "--force, which keeps " + path + " under another name beside it"
 	}
-	return "Try: see whether " + path + " exists and this user may read and write it."
+	return "see whether " + path + " exists and this user may read and write it"
 }

@@ -76,6 +76,7 @@ func (a *app) client(cmd *cobra.Command, about string, fn func(ctx context.Conte
 	return a.withPipeline(cmd.Context(), c.Pipeline, fn)
 }
 
+// unscheduled is the pipeline of a process that ends with its command.
 func unscheduled(c pipeline.Config) pipeline.Config {
 	sources := make([]pipeline.Source, len(c.Sources))
 	for i, s := range c.Sources {
@@ -83,7 +84,7 @@ func unscheduled(c pipeline.Config) pipeline.Config {
 		sources[i] = s
 	}
 	c.Sources, c.MetricsListen = sources, ""
-	c.Snapshots.Every = 0
+	c.Snapshots.Every, c.Attended = 0, true
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/events"
 	"rollcall/pipeline"
+	"rollcall/store"
 )
 
 var (
@@ -106,10 +107,7 @@ func (a *app) groupEvent(e events.GroupChanged) error {
 	if e.Group.OldPath != "" {
 		text += " (was " + e.Group.OldPath + ")"
 	}
-	text += fmt.Sprintf(": %d joined, %d left", len(e.Members.Added), len(e.Members.Removed))
-	if e.Cause.Source != "" {
-		text += fmt.Sprintf("  (%s, run %d)", e.Cause.Source, e.Cause.Run)
-	}
+	text += fmt.Sprintf(": %d joined, %d left", len(e.Members.Added), len(e.Members.Removed)) + because(e.Cause)
 	_, err := fmt.Fprintln(a.stdout, plain(text))
 	return err
 }
@@ -125,22 +123,51 @@ func eventJSON(id, kind string, body []byte) []byte {
 
 // sentence is an event in a line.
 func sentence(e events.UserChanged) string {
-	name := e.User.Text[0]
-	text := fmt.Sprintf("%d  %s  %s %s", e.Revision, clock(e.Time), e.Kind, name)
+	text := fmt.Sprintf("%d  %s  %s %s", e.Revision, clock(e.Time), e.Kind, e.User.Text[store.UserName])
 	if e.Kind == "reset" {
-		text += "subscribers begin anew: " + e.Cause.Reason
+		return text + "subscribers begin anew: " + e.Cause.Reason
 	}
-	if e.Kind == "updated" {
-		var parts []string
+	if e.Kind == "updated" && len(e.Changed) > 0 { // when a card ends is no value that events show
+		parts := make([]string, 0, len(e.Changed))
 		for _, property := range slices.Sorted(maps.Keys(e.Changed)) {
 			parts = append(parts, fmt.Sprintf("%s %q → %q", property, show(e.Changed[property].Old), show(e.Changed[property].New)))
 		}
 		text += ": " + strings.Join(parts, ", ")
 	}
-	if e.Cause.Source != "" {
-		text += fmt.Sprintf("  (%s, run %d)", e.Cause.Source, e.Cause.Run)
-	}
-	return text
+	return text + because(e.Cause)
 }
 
-func show(v any) string { return fmt.Sprint(v) }
+// because says where an event came from: "  (corp, run 41)", "  (anna@desk: on leave)".
+func because(c events.Cause) string {
+	var parts []string
+	if c.Source != "" {
+		parts = append(parts, c.Source)
+	}
+	if c.Run != 0 {
+		parts = append(parts, fmt.Sprintf("run %d", c.Run))
+	}
+	if c.Actor != "" {
+		parts = append(parts, c.Actor)
+	}
+	text := strings.Join(parts, ", ")
+	if c.Reason != "" {
+		text = strings.TrimPrefix(text+": "+c.Reason, ": ")
+	}
+	if text == "" {
+		return ""
+	}
+	return "  (" + text + ")"
+}
+
+// show is a property's value as an event has it: a text, or a list of them.
+func show(v any) string {
+	list, ok := v.([]any)
+	if !ok {
+		return fmt.Sprint(v)
+	}
+	texts := make([]string, len(list))
+	for i, one := range list {
+		texts[i] = fmt.Sprint(one)
+	}
+	return strings.Join(texts, ", ")
+}

@@ -96,6 +96,6 @@ func (a *app) writeNew(text string) error {
 	case !wrote:
 		return usage(try(fmt.Errorf("%s is there already and stays as it is", a.configFile), "rollcall init -c other.yaml"))
 	}
-	a.say("wrote %s\nnext: edit it, then rollcall check\n", a.configFile)
+	a.say("wrote %s\nnext: edit it, then %s\n", a.configFile, a.pasteable("rollcall check"))
 	return nil
 }

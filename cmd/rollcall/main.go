@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -31,6 +32,8 @@ type app struct {
 	configFile           string
 	quiet, verbose, json bool
 	started              bool // the command line was understood
+	// commands matches rollcall's commands in a text, nil when the command line named no configuration.
+	commands *regexp.Regexp
 }
 
 // run executes one command line and returns the exit code.
@@ -61,8 +64,9 @@ func (a *app) root() *cobra.Command {
   rollcall serve                         do it on schedule from now on`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			a.started = true
+			a.findCommands(cmd)
 		},
 	}
 	file := "rollcall.yaml"
@@ -130,6 +134,6 @@ func (a *app) complain(err error) {
 		hint = "make room on that disk and run it again: it goes on where it was, nothing is lost"
 	}
 	if hint != "" {
-		a.print("Try: %s\n", hint)
+		a.print("Try: %s\n", a.pasteable(hint))
 	}
 }

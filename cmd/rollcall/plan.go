@@ -43,7 +43,7 @@ func (a *app) heldPlan(ctx context.Context, client *pipeline.Client, source stri
 	if err != nil {
 		return err
 	}
-	a.say("\nHeld: %s.\nTo let it:\n  rollcall approve %s %s\n", plain(run.Reason), source, short(run.Plan))
+	a.say("\nHeld: %s.\nTo let it:\n  %s\n", plain(run.Reason), a.pasteable("rollcall approve "+source+" "+short(run.Plan)))
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (a *app) describe(r store.Run) error {
 	show("kind", scopeOf(r))
 	show("state", r.State)
 	show("reason", r.Reason)
-	show("try", r.Try)
+	show("try", a.pasteable(r.Try))
 	show("plan", r.Plan)
 	show("started", clock(r.Started))
 	show("finished", clock(r.Finished))

@@ -130,7 +130,7 @@ func (a *app) sumRetirements(ctx context.Context, client *pipeline.Client, r pip
 		case a.json:
 			err = line(a.stdout, plan)
 		default:
-			a.say("%s: %s\n  rollcall sources retire %s %s\n", wayOf(r), sumOf(plan), r.Source, wayOf(r))
+			a.say("%s: %s\n  %s\n", wayOf(r), sumOf(plan), a.pasteable("rollcall sources retire "+r.Source+" "+wayOf(r)))
 		}
 		if err != nil {
 			return err
@@ -150,7 +150,8 @@ func (a *app) showRetirement(ctx context.Context, client *pipeline.Client, r pip
 	for _, sentence := range plan.Changes {
 		a.say("%s\n", plain(sentence))
 	}
-	a.say("\n%s: %s.\nTo let it:\n  rollcall sources retire %s %s --apply %s\n", r.Source, sumOf(plan), r.Source, wayOf(r), short(plan.Plan))
+	line := fmt.Sprintf("rollcall sources retire %s %s --apply %s", r.Source, wayOf(r), short(plan.Plan))
+	a.say("\n%s: %s.\nTo let it:\n  %s\n", r.Source, sumOf(plan), a.pasteable(line))
 	return nil
 }
 
@@ -228,8 +229,8 @@ func (a *app) sayOrphans(ctx context.Context, client *pipeline.Client, s pipelin
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
-	a.say("%s: is no longer configured; nobody touches its %s: %s\n  formerly: [%s] in the source that took its place, or rollcall sources retire %s\n",
-		s.Name, count(s.Active, "active user", "active users"), plain(strings.Join(names, ", ")), s.Name, s.Name)
+	a.say("%s: is no longer configured; nobody touches its %s: %s\n  formerly: [%s] in the source that took its place, or %s\n",
+		s.Name, count(s.Active, "active user", "active users"), plain(strings.Join(names, ", ")), s.Name, a.pasteable("rollcall sources retire "+s.Name))
 	return nil
 }
 

@@ -148,12 +148,12 @@ func (a *app) cancelRun(ctx context.Context, client *pipeline.Client, name, job 
 // run.Seconds, by the log's clock, does not.
 func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run, took time.Duration) error {
 	if a.json {
-		if run.DryRun {
+		if run.State == store.Planned {
 			return a.planJSON(ctx, client, run.Source, run.Number)
 		}
 		return line(a.stdout, run)
 	}
-	if run.DryRun && run.State != store.Failed {
+	if run.State == store.Planned {
 		if err := a.planText(ctx, client, run.Source, run.Number); err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run
 	}
 	a.say("%s\n", plain(summary(run, took)))
 	if run.State == store.Held {
-		a.say("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))
+		a.say("%s", a.pasteable(fmt.Sprintf("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))))
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Key string `yaml:"key"`
 	// AllowEmpty is true when a file with a header and no rows is an empty source and no mistake.
 	AllowEmpty bool `yaml:"allow_empty"`
+	// AllowOpenEnd is true when a last line without a line end is taken as whole.
+	AllowOpenEnd bool `yaml:"allow_open_end"`
 }
 
 // Kind returns "csv".

@@ -9,6 +9,7 @@
 //	    no_header: false         # true: the 15 columns in the documented order, no names
 //	    key: ""                  # a column; else EXTID where it is filled, the user name where not
 //	    allow_empty: false       # true: a file with a header and nobody in it is no error
+//	    allow_open_end: false    # true: a last line without a line end is no error
 //
 // # Columns
 //
@@ -19,12 +20,19 @@
 //
 // # What is refused
 //
-// A file that is missing, empty, truncated (a last line that breaks off, a quoted cell that never
+// A file that is missing, empty, truncated (a last line that breaks off or has no line end, a quoted cell that never
 // ends), that changed or was replaced while it was read, fails the pass, and so does a row whose key cannot be told:
 // nobody could say then who is missing. A row with a key but with too many or too few cells, with bytes
 // that are no text, or with the key of another row becomes a record with a Problem. Every message carries file:line.
 //
+// A file that was cut between two rows is a good one: nothing in it tells that there were more. Then it is the guard that
+// holds a run which would deactivate many, and whoever writes the file elsewhere and renames it when it is whole leaves no such file behind.
+//
 // # Design
+//
+// A line end is the only mark that a file has of its own end, so a last line without one is never taken for whole: cut inside
+// its last cell, it looks like any other row, with another key or value. Not even the rows before it are used: a read that stopped
+// changes nothing. allow_open_end is for files whose writer puts line ends between rows only; such a file may be cut anywhere in its last column unseen.
 //
 // A file is read twice. The first reading judges every row and looks for keys that occur twice; it emits
 // nothing, so nothing comes of a bad file. It keeps 16 bytes a row (hash and line number) and no row. The

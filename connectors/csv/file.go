@@ -190,7 +190,7 @@ func (f *file) scan(ctx context.Context, visit func(*judge, *rows, judgement) er
 			return count, fmt.Errorf("read %s: %w", f.config.Path, ctx.Err())
 		}
 		if err := r.next(); err == io.EOF {
-			break
+			return count, f.end(r, count)
 		} else if err != nil {
 			return count, f.first(f.failed(err))
 		}
@@ -206,7 +206,6 @@ func (f *file) scan(ctx context.Context, visit func(*judge, *rows, judgement) er
 			return count, err
 		}
 	}
-	return count, f.end(count)
 }
 
 // first prefers to say that the file changed: what else is wrong with it may come from that.
@@ -218,9 +217,14 @@ func (f *file) first(err error) error {
 }
 
 // end looks at the file after its last row.
-func (f *file) end(count int) error {
+func (f *file) end(last *rows, count int) error {
 	if err := f.unchanged(); err != nil {
 		return err
+	}
+	if !last.ended && !f.config.AllowOpenEnd {
+		err := fmt.Errorf("%s:%d: the last line has no line end, so it may break off: %w", f.config.Path, last.first, connectors.ErrIncomplete)
+		return connectors.Hint(err, "Try again when the file is written to its end. Where it is whole as it stands, end its last line with a line end;"+
+			" allow_open_end: true takes every such file as whole.")
 	}
 	if odd := (f.stat.Size() - int64(f.script.skip)) % int64(f.script.unit); odd != 0 {
 		return f.empty(fmt.Sprintf("the last character breaks off (%d bytes of %s)", f.stat.Size(), f.script.name))

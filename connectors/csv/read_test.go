@@ -138,13 +138,13 @@ func TestRows(t *testing.T) {
 			want: []string{"ext:77 people.csv:1 AUTHSERVER=srv CARDS=c1,c2 CODE=17 DELEGATES=d EMAIL=a@x EXTID=77 FULLNAME=Alice GROUPS=g LANG=en" +
 				" MANAGED_GROUPS=m PHONE=p PIN=9999 SCANSTORAGE=s USERNAME_ALIASES=alice",
 				"name:bob people.csv:2 AUTHSERVER= CARDS= CODE= DELEGATES= EMAIL= EXTID= FULLNAME= GROUPS= LANG= MANAGED_GROUPS= PHONE= PIN= SCANSTORAGE= USERNAME_ALIASES=bob"}},
-		{name: "by position, fewer columns", config: csv.Config{NoHeader: true}, text: "Alice,alice\nBob,bob",
+		{name: "by position, fewer columns", config: csv.Config{NoHeader: true}, text: "Alice,alice\nBob,bob\n",
 			want: []string{"name:alice people.csv:1 FULLNAME=Alice USERNAME_ALIASES=alice", "name:bob people.csv:2 FULLNAME=Bob USERNAME_ALIASES=bob"}},
 		{name: "quotes, line ends and lines",
 			text: "USERNAME_ALIASES,NOTES\r\nann,\"say \"\"hi\"\"\r\nthere\"\r\n\r\nbob,\"\"\r\n\"c\"\"\",a \"b\" c\r\ndan,\" \"\r\n",
 			want: []string{"name:ann people.csv:2 NOTES=say \"hi\"\nthere USERNAME_ALIASES=ann", "name:bob people.csv:5 NOTES= USERNAME_ALIASES=bob",
 				"name:c\" people.csv:6 NOTES=a \"b\" c USERNAME_ALIASES=c\"", "name:dan people.csv:7 NOTES=  USERNAME_ALIASES=dan"}},
-		{name: "no line end after the last row", text: "USERNAME_ALIASES,NOTES\nann,\nbob,x",
+		{name: "no line end after the last row, where that is allowed", config: csv.Config{AllowOpenEnd: true}, text: "USERNAME_ALIASES,NOTES\nann,\nbob,x",
 			want: []string{"name:ann people.csv:2 NOTES= USERNAME_ALIASES=ann", "name:bob people.csv:3 NOTES=x USERNAME_ALIASES=bob"}},
 		{name: "rows of empty cells are nobody, empty cells beyond the last column nothing",
 			text: "USERNAME_ALIASES,NOTES\n,\nann,x,,\n , ,,\n", want: []string{"name:ann people.csv:3 NOTES=x USERNAME_ALIASES=ann"}},
@@ -215,6 +215,16 @@ func TestV5(t *testing.T) {
 		{"cut in a row", csv.Config{}, header + "Al,al,x\nBob,bo", connectors.ErrIncomplete, "people.csv:3: the last line breaks off, 2 cells where 3 are expected" + cut},
 		{"cut in a character", csv.Config{}, header + "Al,al,š\nBob,bob,\xc5", connectors.ErrIncomplete,
 			"people.csv:3: the last line breaks off, column NOTES holds bytes that are no text in the file's encoding" + cut},
+		{"cut in the last cell", csv.Config{}, header + "Al,al,x\nBob,bob,y", connectors.ErrIncomplete,
+			"people.csv:3: the last line has no line end, so it may break off" + cut},
+		{"cut in a line end", csv.Config{}, header + "Al,al,x\r\nBob,bob,y\r", connectors.ErrIncomplete,
+			"people.csv:3: the last line has no line end, so it may break off" + cut},
+		{"cut in a last line that is blank so far", csv.Config{}, header + "Al,al,x\n,,", connectors.ErrIncomplete,
+			"people.csv:3: the last line has no line end, so it may break off" + cut},
+		{"cut at the end of the header", csv.Config{AllowEmpty: true}, strings.TrimSpace(header), connectors.ErrIncomplete,
+			"people.csv:1: the last line has no line end, so it may break off" + cut},
+		{"cut in a row, where an open end is allowed", csv.Config{AllowOpenEnd: true}, header + "Al,al,x\nBob,bo", connectors.ErrIncomplete,
+			"people.csv:3: the last line breaks off, 2 cells where 3 are expected" + cut},
 		{"filled up with zeros", csv.Config{}, header + "Al,al,x\n\x00\x00\x00\x00", connectors.ErrIncomplete, "people.csv:3: the last line breaks off, 1 cell where 3 are expected" + cut},
 		{"cut in a quoted cell", csv.Config{}, header + "Al,al,x\nBob,bob,\"x\ny\n", connectors.ErrIncomplete, "people.csv:3: the file ends inside a quoted cell" + cut},
 		{"quotation mark closed by another row", csv.Config{}, header + "\"Al,al,x\n\"Bob\",bob,y\n", connectors.ErrIncomplete,
@@ -262,6 +272,35 @@ func TestV5(t *testing.T) {
 			}
 			if len(got) > 0 || !reflect.DeepEqual(outcome, connectors.Outcome{}) {
 				t.Errorf("emitted %q, outcome %+v", got, outcome)
+			}
+		})
+	}
+}
+
+// TestCutAnywhere cuts a file at every byte, in several encodings: the pass fails and emits nothing, or the cut is at the end of a line
+// and every row before it is emitted as it stands (V5).
+func TestCutAnywhere(t *testing.T) {
+	const text = "FULLNAME,USERNAME_ALIASES,EXTID\r\nJiří,\"jiri,js\",1\n\n\"Al \"\"A\"\"\nNovak\",al,22\r\n,,\nBob,bob,333\n"
+	utf16, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(text)
+	must(t, err)
+	latin, err := charmap.Windows1250.NewEncoder().String(text)
+	must(t, err)
+	for encoding, whole := range map[string]string{"utf-8": text, "utf-16": utf16, "windows-1250": latin} {
+		t.Run(encoding, func(t *testing.T) {
+			want, _, err := read(t, csv.Config{Encoding: encoding}, nil, whole)
+			must(t, err)
+			good := map[int]bool{}
+			for n := range len(whole) {
+				got, _, err := read(t, csv.Config{Encoding: encoding}, nil, whole[:n])
+				if err != nil && len(got) > 0 || err == nil && !reflect.DeepEqual(got, want[:len(got)]) {
+					t.Errorf("cut at byte %d: %q, %v", n, got, err)
+				}
+				if good[len(got)] = true; err == nil && !strings.HasSuffix(strings.TrimRight(whole[:n], "\x00"), "\n") {
+					t.Errorf("cut at byte %d, in a line, is taken as whole: %q", n, got)
+				}
+			}
+			if !good[1] || !good[2] {
+				t.Error("a file that was cut at a line end was not read")
 			}
 		})
 	}
@@ -345,7 +384,7 @@ func TestScope(t *testing.T) {
 	if want := `csv path="a/people.csv" no_header=false key="EXTID"`; base != want {
 		t.Errorf("got %s, want %s", base, want)
 	}
-	same := csv.Config{Path: "./a//people.csv", Key: "EXTID ", Delimiter: ";", Encoding: "utf-8", AllowEmpty: true}
+	same := csv.Config{Path: "./a//people.csv", Key: "EXTID ", Delimiter: ";", Encoding: "utf-8", AllowEmpty: true, AllowOpenEnd: true}
 	if same.Scope() != base {
 		t.Errorf("%s differs from %s", same.Scope(), base)
 	}

@@ -169,7 +169,7 @@ func TestSecretsThatEverybodyCanReadAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := tn.open().Read(t.Context(), nil, memory{}.take)
-	if !errors.Is(err, connectors.ErrDenied) || !strings.HasPrefix(connectors.HintOf(err), "Try: chmod") {
+	if !errors.Is(err, connectors.ErrDenied) || !strings.HasPrefix(connectors.HintOf(err), "chmod") {
 		t.Errorf("%v (hint %q), want a refusal with chmod", err, connectors.HintOf(err))
 	}
 }

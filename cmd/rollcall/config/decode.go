@@ -27,7 +27,9 @@ type decoder struct {
 	anchors  map[string]ast.Node
 	aliases  int // followed so far
 	mistakes []Mistake
-	// decoded counts the mistakes of the form; those of the content follow.
+	// wrong are the paths of the values that something was noted about. The first so many of them, decoded, have not the form that they
+	// should have; those whose content cannot be follow.
+	wrong   []string
 	decoded int
 	guard   policy.Guard // what every source starts from
 }
@@ -71,7 +73,7 @@ func (d *decoder) Visit(n ast.Node) ast.Visitor {
 
 // value decodes n into v, the settable value at path.
 func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
-	n = d.resolve(n)
+	n = d.resolve(path, n)
 	if _, null := n.(*ast.NullNode); n == nil || null {
 		return // "key:" without a value leaves the default
 	}
@@ -117,7 +119,7 @@ func (d *decoder) structs(path string, n ast.Node, targets ...reflect.Value) {
 			return
 		}
 		if len(into) > 1 && into[0].Kind() == reflect.Struct {
-			d.structs(at, d.resolve(value), into...)
+			d.structs(at, d.resolve(at, value), into...)
 			return
 		}
 		for _, f := range into {
@@ -140,7 +142,7 @@ func (d *decoder) mapping(path string, n ast.Node, v reflect.Value) {
 func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.note(place(n), path+" is not a list", "[first, second]")
+		d.broken(path, place(n), path+" is not a list", "[first, second]")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
@@ -162,12 +164,12 @@ func (d *decoder) keys(path string, n ast.Node, fn func(key, at string, value as
 	case nil:
 		return // an alias of nothing, noted already
 	default:
-		d.note(place(n), orDocument(path)+" is not a list of keys and values", "key: value")
+		d.broken(path, place(n), orDocument(path)+" is not a list of keys and values", "key: value")
 		return
 	}
 	for _, pair := range pairs { // what "<<: *defaults" brings comes first, so that the keys beside it win
 		if pair.Key.IsMergeKey() {
-			d.keys(path, d.resolve(pair.Value), fn)
+			d.keys(path, d.resolve(path, pair.Value), fn)
 		}
 	}
 	first := map[string]token.Position{}
@@ -208,7 +210,7 @@ func (d *decoder) scalar(path string, n ast.Node, v reflect.Value) {
 	case v.Type() == duration:
 		parsed, err := time.ParseDuration(text)
 		if err != nil || parsed < 0 {
-			d.note(place(n), fmt.Sprintf("%s: %q is not a duration", path, text), "15m, 24h or 2160h")
+			d.broken(path, place(n), fmt.Sprintf("%s: %q is not a duration", path, text), "15m, 24h or 2160h")
 			return
 		}
 		v.SetInt(int64(parsed))
@@ -217,14 +219,14 @@ func (d *decoder) scalar(path string, n ast.Node, v reflect.Value) {
 	case v.Kind() == reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if _, isBool := n.(*ast.BoolNode); err != nil || !isBool && !loose {
-			d.note(place(n), fmt.Sprintf("%s: %q is not a yes or no", path, text), "true or false")
+			d.broken(path, place(n), fmt.Sprintf("%s: %q is not a yes or no", path, text), "true or false")
 			return
 		}
 		v.SetBool(b)
 	case v.CanInt():
 		i, err := strconv.ParseInt(text, 10, 32)
 		if _, isInt := n.(*ast.IntegerNode); err != nil || i < 0 || !isInt && !loose {
-			d.note(place(n), fmt.Sprintf("%s: %q is not a whole number", path, text), "0 or a number above it")
+			d.broken(path, place(n), fmt.Sprintf("%s: %q is not a whole number", path, text), "0 or a number above it")
 			return
 		}
 		v.SetInt(i)
@@ -244,17 +246,17 @@ func (d *decoder) text(path string, n ast.Node) (text string, loose, ok bool) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value, false, true
 	default:
-		d.note(place(n), path+" is not a single value", "key: value")
+		d.broken(path, place(n), path+" is not a single value", "key: value")
 		return "", false, false
 	}
-	expanded := d.expand(text, place(n))
+	expanded := d.expand(path, text, place(n))
 	return expanded, expanded != text, true
 }
 
 var variable = regexp.MustCompile(`\$?\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // expand replaces ${NAME} by the environment's value; $${NAME} stands for the text "${NAME}".
-func (d *decoder) expand(text string, pos token.Position) string {
+func (d *decoder) expand(path, text string, pos token.Position) string {
 	return variable.ReplaceAllStringFunc(text, func(m string) string {
 		if strings.HasPrefix(m, "$$") {
 			return m[1:]
@@ -262,7 +264,7 @@ func (d *decoder) expand(text string, pos token.Position) string {
 		name := m[2 : len(m)-1]
 		value, set := os.LookupEnv(name)
 		if !set {
-			d.note(pos, fmt.Sprintf("the environment variable %s is not set", name), "export "+name+"=…, or $${"+name+"} for this very text")
+			d.broken(path, pos, fmt.Sprintf("the environment variable %s is not set", name), "export "+name+"=…, or $${"+name+"} for this very text")
 		}
 		return value
 	})
@@ -290,11 +292,11 @@ func (d *decoder) secret(at, file string) {
 	if err != nil || info.Mode().Perm()&0o007 == 0 || os.PathSeparator == '\\' {
 		return // a missing file is the reader's complaint, who needs it
 	}
-	d.note(d.places[at], fmt.Sprintf("%s: everybody may read the secret in %s (mode %04o)", at, file, info.Mode().Perm()), "chmod o-rwx "+file)
+	d.broken(at, d.places[at], fmt.Sprintf("%s: everybody may read the secret in %s (mode %04o)", at, file, info.Mode().Perm()), "chmod o-rwx "+file)
 }
 
 // resolve follows anchors, aliases and tags to the node they stand for.
-func (d *decoder) resolve(n ast.Node) ast.Node {
+func (d *decoder) resolve(path string, n ast.Node) ast.Node {
 	for {
 		switch node := n.(type) {
 		case *ast.AnchorNode:
@@ -302,7 +304,7 @@ func (d *decoder) resolve(n ast.Node) ast.Node {
 		case *ast.TagNode:
 			n = node.Value
 		case *ast.AliasNode:
-			n = d.alias(node)
+			n = d.alias(path, node)
 		default:
 			return n
 		}
@@ -312,12 +314,12 @@ func (d *decoder) resolve(n ast.Node) ast.Node {
 // maxAliases keeps an alias that contains itself from being followed for ever.
 const maxAliases = 1000
 
-func (d *decoder) alias(n *ast.AliasNode) ast.Node {
+func (d *decoder) alias(path string, n *ast.AliasNode) ast.Node {
 	name := n.Value.GetToken().Value
 	value, ok := d.anchors[name]
 	d.aliases++
 	if !ok || d.aliases > maxAliases {
-		d.note(place(n), fmt.Sprintf("*%s stands for nothing", name), fmt.Sprintf("&%s before it", name))
+		d.broken(path, place(n), fmt.Sprintf("*%s stands for nothing", name), fmt.Sprintf("&%s before it", name))
 		return nil
 	}
 	return value
@@ -328,25 +330,38 @@ func (d *decoder) note(pos token.Position, text, try string) {
 	d.mistakes = append(d.mistakes, Mistake{File: d.file, Line: pos.Line, Column: pos.Column, Text: text, Try: try})
 }
 
+// broken keeps a mistake in the form of the value at path: what was read from it says nothing then.
+func (d *decoder) broken(path string, pos token.Position, text, try string) {
+	d.wrong = append(d.wrong, path)
+	d.note(pos, text, try)
+}
+
 // at notes a mistake about the value at path, or, when the document does not mention it, about what it
 // would stand in.
 func (d *decoder) at(path, text, try string) {
+	if concerns(d.wrong[:d.decoded], path) {
+		return
+	}
+	d.wrong = append(d.wrong, path)
+	pos := token.Position{Line: 1, Column: 1}
 	for p := path; p != ""; p = parent(p) {
-		if pos, ok := d.places[p]; ok {
-			if !d.broken(pos.Line) {
-				d.note(pos, text, try)
-			}
-			return
+		if mentioned, ok := d.places[p]; ok {
+			pos = mentioned
+			break
 		}
 	}
-	if top := (token.Position{Line: 1, Column: 1}); !d.broken(top.Line) {
-		d.note(top, text, try)
-	}
+	d.note(pos, text, try)
 }
 
-// broken reports whether the form of a line is wrong already: what was read from it says nothing then.
-func (d *decoder) broken(line int) bool {
-	return slices.ContainsFunc(d.mistakes[:d.decoded], func(m Mistake) bool { return m.Line == line })
+// concerns reports whether one of the paths is the given one, leads to it or begins there.
+func concerns(paths []string, path string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return within(p, path) || within(path, p) })
+}
+
+// within reports whether the value at path is that at outer or stands in it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (outer == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // oneOf notes a value that is none of those allowed.

@@ -70,7 +70,7 @@ func (d *decoder) all(top ast.Node, f *file) {
 	d.peek("", top, "guard", func(at string, n ast.Node) { decodeInto(d, at, n, &f.Guard) })
 	d.guard = f.Guard
 	decodeInto(d, "", top, f)
-	d.decoded = len(d.mistakes)
+	d.decoded = len(d.wrong)
 	f.check(d)
 	for _, s := range f.Sources {
 		s.check(d, f)

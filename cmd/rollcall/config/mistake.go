@@ -46,14 +46,13 @@ func (m Mistakes) Error() string {
 	return b.String()
 }
 
-// HintOf returns what an error says to try, without the word "Try".
+// HintOf returns what an error says to try, like [connectors.HintOf].
 func HintOf(err error) string {
 	hint := connectors.HintOf(err)
 	if unopened := (*store.OpenError)(nil); hint == "" && errors.As(err, &unopened) {
 		hint = unopened.Try // the store is a leaf and has no hints of ours
 	}
-	hint = strings.TrimPrefix(hint, "Try")
-	return strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(hint, ":")), ".")
+	return hint
 }
 
 func sorted(m []Mistake) Mistakes {

@@ -124,7 +124,7 @@ func (s *sources) decodeYAML(d *decoder, path string, n ast.Node) {
 			Options: options{AbsentFor: 1, Ownership: "take", PairByObjectID: true, AdoptLocalUsers: true},
 			Guard:   d.guard,
 		}
-		if one.decode(d, at, d.resolve(value)) {
+		if one.decode(d, at, d.resolve(at, value)) {
 			*s = append(*s, one)
 		}
 	})
@@ -136,7 +136,7 @@ func (s *source) decode(d *decoder, path string, n ast.Node) bool {
 		return false // an alias of nothing, noted already
 	}
 	var kind string
-	d.peek(path, n, "kind", func(at string, value ast.Node) { kind, _, _ = d.text(at, d.resolve(value)) })
+	d.peek(path, n, "kind", func(at string, value ast.Node) { kind, _, _ = d.text(at, d.resolve(at, value)) })
 	open, ok := kinds[kind]
 	if !ok {
 		d.at(join(path, "kind"), fmt.Sprintf("%s: the kind is missing or unknown: %q", path, kind), "csv, ldap, entra")
@@ -245,17 +245,16 @@ func (s *source) checkMapping(d *decoder, path string, f *file) {
 }
 
 // compile has the mapping itself look at what it is given, and places its complaints at the keys they begin with.
-// A key in whose line something was noted already is left at that.
+// A key that something was noted about already is left at that.
 func (s *source) compile(d *decoder, path string, f *file) {
-	noted := d.mistakes
+	noted := d.wrong
 	_, err := mapping.Compile(s.mapping(f))
 	for _, err := range unjoin(err) {
 		key, found := d.find(path, firstWord.FindString(err.Error()), ".mapping.", ".", ".select.", ".options.")
 		if !found {
 			key = path + ".mapping"
 		}
-		sameLine := func(m Mistake) bool { return m.Line == d.places[key].Line }
-		if !found || !slices.ContainsFunc(noted, sameLine) {
+		if !found || !concerns(noted, key) {
 			d.at(key, path+": "+err.Error(), HintOf(err))
 		}
 	}
