@@ -28,7 +28,7 @@ func (f *Fold) Trips() (trips []Trip) {
 	g, t, r := f.options.Guard, f.tally, f.run
 	active := r.ActiveOwned
 	check := func(class, verb string, planned int, l Limit) {
-		if limit, limited := l.of(active); limited && planned > limit {
+		if limit := l.of(active); planned > limit {
 			trips = append(trips, f.trip(class, verb, planned, limit))
 		}
 	}
@@ -45,7 +45,7 @@ func (f *Fold) Trips() (trips []Trip) {
 	for i, planned := range t.blank {
 		check("blank", "empty "+blankProperty(i).String()+" of", planned, g.Blank)
 	}
-	check("relink", "link other entries to", t.relink, g.Relink)
+	check("relink", "link other entries to", t.relink, g.Relink.orMaximum())
 	if g.HoldOnScopeChange && r.ScopeChanged && t.deactivate > 0 {
 		trips = append(trips, Trip{"scope", t.deactivate, 0, active,
 			fmt.Sprintf("the scope of %s changed, and %d of its %d users would be deactivated", f.options.Source, t.deactivate, active)})
@@ -70,17 +70,21 @@ func hasTrip(trips []Trip, class string) bool {
 	return slices.ContainsFunc(trips, func(t Trip) bool { return t.Class == class })
 }
 
-// of returns how many changes are allowed where the source has so many active users. A limit of
-// nothing but a maximum is that maximum.
-func (l Limit) of(active int) (limit int, limited bool) {
-	if l.Floor == 0 && l.Percent == 0 && l.Maximum > 0 {
-		return l.Maximum, true
-	}
-	limit = max(l.Floor, active*l.Percent/100)
+// of returns how many changes are allowed where the source has so many active users.
+func (l Limit) of(active int) int {
+	limit := max(l.Floor, active*l.Percent/100)
 	if l.Maximum > 0 {
 		limit = min(limit, l.Maximum)
 	}
-	return limit, true
+	return limit
+}
+
+// orMaximum returns a limit that is its maximum where it has nothing else.
+func (l Limit) orMaximum() Limit {
+	if l.Floor == 0 && l.Percent == 0 {
+		l.Floor = l.Maximum
+	}
+	return l
 }
 
 func (t *tally) add(o Options, b *belonging, v *verdict) {
