@@ -13,10 +13,13 @@ func (tx *Tx) User(id string) (*User, error) {
 }
 
 // PutUser writes a user, new or known, and brings the indexes, groups and counters into line. It fails with
-// [ErrTaken] and changes nothing when another user holds a value that u claims.
+// [ErrTaken] and changes nothing when another user holds a value that u claims, and writes nobody without a name (U1).
 func (tx *Tx) PutUser(u *User) error {
 	if u.ID == "" || len(u.ID) > 255 || strings.ContainsRune(u.ID, 0) {
 		return fmt.Errorf("put user: %q is no user id", u.ID)
+	}
+	if u.Text[UserName] == "" {
+		return fmt.Errorf("put user: %s has no name", u.ID)
 	}
 	old, n, err := tx.user(u.ID)
 	if err != nil {
