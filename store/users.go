@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -143,7 +144,7 @@ func (tx *Tx) countUser(old, u *User) error {
 		all.All++
 		old = &User{}
 	}
-	if old.Active == u.Active && old.Owner == u.Owner && old.Administrator == u.Administrator {
+	if old.Active == u.Active && old.Owner == u.Owner && old.Administrator == u.Administrator && slices.Equal(old.Origins, u.Origins) {
 		return nil
 	}
 	if err := tx.countActive(old, -1); err != nil {
@@ -168,13 +169,28 @@ func (tx *Tx) countActive(u *User, n int) error {
 		}
 		known.Active += n
 	}
-	if u.Owner == "" {
-		return nil
+	if err := tx.countLinked(u, n); err != nil || u.Owner == "" {
+		return err
 	}
 	owner, err := tx.tally(u.Owner)
 	if err != nil {
 		return err
 	}
 	owner.Active += n
+	return nil
+}
+
+// countLinked counts an active user once for every source that he has an entry of.
+func (tx *Tx) countLinked(u *User, n int) error {
+	for i, ref := range u.Origins {
+		if i > 0 && u.Origins[i-1].Source == ref.Source {
+			continue
+		}
+		linked, err := tx.tally(linkedTo(ref.Source))
+		if err != nil {
+			return err
+		}
+		linked.Active += n
+	}
 	return nil
 }

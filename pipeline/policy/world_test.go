@@ -130,6 +130,9 @@ func (w *world) run(source string) Run {
 		if u.Active && u.Owner == source {
 			r.ActiveOwned++
 		}
+		if u.Active && slices.ContainsFunc(u.Origins, func(ref store.OriginRef) bool { return ref.Source == source }) {
+			r.ActiveLinked++
+		}
 		if u.Active && u.Administrator {
 			r.Administrators++
 		}
