@@ -103,11 +103,11 @@ func (h Hand) AddCard(id string, card Card) (*Deed, error) {
 		}
 		list := &e.new.List[store.Cards.List()]
 		at := slices.IndexFunc(*list, func(v store.Value) bool { return v.V == card.Number })
-		value := store.Value{V: card.Number, Expires: card.Expires}
+		value := store.Value{V: card.Number}
 		if at >= 0 {
-			value.Origins = (*list)[at].Origins
+			value = (*list)[at]
 		}
-		value = withOrigin(value, card.Origin)
+		value = held(value, card.Origin, card.Expires)
 		kept := slices.DeleteFunc(slices.Clone(*list), func(v store.Value) bool { return card.Alone || v.V == card.Number })
 		*list = append(kept, value)
 		sortValues(*list)

@@ -392,6 +392,9 @@ func listText(list []store.Value, owner string) string {
 		if by := strings.Join(v.Origins, "+"); by != owner {
 			text += "[" + by + "]"
 		}
+		if !v.Expires.IsZero() {
+			text += v.Expires.Format("(until 2T15:04)")
+		}
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, ",")
