@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,6 +135,8 @@ type edit struct {
 	deed     *Deed
 	// spare leaves out what others have instead of refusing, discreet does not say who has it.
 	spare, discreet bool
+	// failed is why the store could not be read.
+	failed error
 	// lasting are properties whose change by hand is not undone by the next run.
 	lasting store.PropertySet
 }
@@ -160,7 +163,9 @@ func (h Hand) edit(id string, change func(*edit)) (*Deed, error) {
 		e.refuse(Reject, nameOf(old)+" was made anonymous, for good [U22]", "")
 		return e.deed, nil
 	}
-	change(e)
+	if change(e); e.failed != nil {
+		return nil, e.failed
+	}
 	return e.deed, e.settle()
 }
 
@@ -288,6 +293,8 @@ func (e *edit) assign(a Assignment) {
 		e.new.Administrator = a.Text == "true"
 	case !known || p == store.PINs:
 		e.refuse(Reject, fmt.Sprintf("%q cannot be set", a.Property), "")
+	case p == store.Delegates:
+		e.new.List[p.List()] = byHand(e.old.List[p.List()], e.delegates(a.List))
 	case p.Multi():
 		e.new.List[p.List()] = byHand(e.old.List[p.List()], a.List)
 	case p == store.UserName && a.Text == "":
@@ -295,6 +302,42 @@ func (e *edit) assign(a Assignment) {
 	default:
 		e.new.Text[p] = a.Text
 	}
+}
+
+// delegates returns what those are called whom a person names, and refuses who is nobody (G6).
+func (e *edit) delegates(wanted []string) (called []string) {
+	for _, value := range wanted {
+		who, err := e.delegate(value)
+		if err == nil && who == "" && !hasValue(e.old.List[store.Delegates.List()], value) {
+			e.refuse(Reject, fmt.Sprintf("delegate %q is nobody who is known [G6]", mapping.Unescape(value)), "rollcall users find "+mapping.Unescape(value))
+		}
+		e.failed = cmp.Or(e.failed, err)
+		called = append(called, cmp.Or(who, value))
+	}
+	return called
+}
+
+// delegate returns what the user of a name or alias is called, else the group of that path, "" for nobody.
+func (e *edit) delegate(value string) (string, error) {
+	id, err := e.View.Holder(store.FoldClaim(store.Claim{Space: store.Names, Value: mapping.Unescape(value)}))
+	if err != nil {
+		return "", err
+	}
+	if id != "" {
+		u, err := e.View.User(id)
+		if err != nil || u == nil {
+			return "", err
+		}
+		return calledOf(u), nil
+	}
+	if e.View.Group == nil {
+		return "", nil
+	}
+	there, err := e.View.Group(value)
+	if err != nil || !there {
+		return "", err
+	}
+	return value, nil
 }
 
 // byHand returns the list that a person wants: values that were there keep their origins (U20).
