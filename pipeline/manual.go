@@ -145,7 +145,7 @@ func answerOf(m logMessage, c *manual, deed *policy.Deed) Answer {
 		a.Text = policy.Sentence(&said)
 	}
 	for _, w := range deed.Warnings {
-		a.Warnings = append(a.Warnings, w.Reason)
+		a.Warnings = append(a.Warnings, w.String())
 	}
 	return a
 }

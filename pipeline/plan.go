@@ -328,10 +328,10 @@ func (p *planner) say(v *policy.Verdict) {
 		}
 	}
 	if v.Action == policy.Conflict || v.Action == policy.Reject {
-		add(v.Entry + ": " + v.Reason)
+		add(v.Who() + ": " + v.Reason)
 	}
 	for _, w := range v.Warnings {
-		add(v.Entry + ": " + w.Reason)
+		add(v.Who() + ": " + w.String())
 	}
 }
 

@@ -254,23 +254,23 @@ func (e *edit) claim() error {
 		if err != nil {
 			return err
 		}
-		reason := takenText(c, (&unit{new: e.new}).claimText(c), holder, e.discreet)
+		taken := takenText(c, holder, e.discreet)
 		if p, multi := listOf(c.Space); e.spare && multi && c != store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(e.new)}) {
-			e.leaveOut(p, c, reason)
+			e.leaveOut(p, c, taken)
 			continue
 		}
-		e.refuse(Conflict, reason, "")
+		e.refuse(Conflict, (&unit{new: e.new}).claimText(c)+" is "+taken, "")
 	}
 	return nil
 }
 
 // takenText says that a value is another user's.
-func takenText(c store.Claim, what string, holder *store.User, discreet bool) string {
+func takenText(c store.Claim, holder *store.User, discreet bool) string {
 	rule := map[store.Space]string{store.Names: "C1", store.PersonalNumbers: "C3", store.CardNumbers: "C2", store.PINHashes: "C2"}[c.Space]
 	if discreet || holder == nil || c.Space == store.PINHashes {
-		return fmt.Sprintf("%s is already in use [%s]", what, rule)
+		return fmt.Sprintf("already in use [%s]", rule)
 	}
-	return fmt.Sprintf("%s is already used by %s [%s]", what, nameOf(holder), rule)
+	return fmt.Sprintf("already used by %s [%s]", nameOf(holder), rule)
 }
 
 func (e *edit) leaveOut(p store.Property, c store.Claim, reason string) {

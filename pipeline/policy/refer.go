@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
@@ -317,7 +315,7 @@ func (u *unit) unresolved(p store.Property, value string) {
 	for _, e := range u.entries {
 		if e.stand == present && slices.Contains(e.change.List[p.List()], value) {
 			e.waiting = true
-			e.warn(p, value, fmt.Sprintf("%s of %s: %q is nobody who is known; left out [G6]", strings.TrimSuffix(p.String(), "s"), entryText(e), mapping.Unescape(value)))
+			e.warn(p, mapping.Unescape(value), "nobody who is known; left out [G6]")
 		}
 	}
 }
