@@ -25,8 +25,8 @@ type ExportOptions struct {
 }
 
 // Export writes users as a file that a CSV source reads back (V2, V3, V6): importing it into an empty store gives equal
-// users. It returns how many users it wrote. PINs are left out unless they are asked for; their column is empty where columns have
-// their position.
+// users. It returns how many users it wrote. Cards that expire are left out, because a file cannot say when they end. PINs are
+// left out unless they are asked for; their column is empty where columns have their position.
 func (c *Client) Export(ctx context.Context, w io.Writer, o ExportOptions) (users int, err error) {
 	columns := exportColumns(o)
 	out := csv.NewWriter(w)
@@ -161,7 +161,8 @@ func exportColumns(o ExportOptions) []exportColumn {
 		{"USERNAME_ALIASES", func(u *exportedUser) string {
 			return joinEscaped([]string{u.Text[store.UserName]}, u.List[store.Aliases.List()])
 		}},
-		text("EMAIL", store.Email), list("CARDS", store.Cards), paths("GROUPS", store.Groups), text("CODE", store.PersonalNumber),
+		text("EMAIL", store.Email),
+		{"CARDS", func(u *exportedUser) string { return joinEscaped(nil, lasting(u.List[store.Cards.List()])) }}, paths("GROUPS", store.Groups), text("CODE", store.PersonalNumber),
 		text("SCANSTORAGE", store.UserStorage),
 		{"PIN", func(u *exportedUser) string { return strings.Join(u.pins, ",") }}, paths("MANAGED_GROUPS", store.ManagedGroups),
 		text("AUTHSERVER", store.AuthenticationServer), text("PHONE", store.Phone), text("LANG", store.DefaultLanguage), never("PWD"),
@@ -184,6 +185,16 @@ func exportColumns(o ExportOptions) []exportColumn {
 		exportColumn{"SYNC_SOURCE", func(u *exportedUser) string { return u.Label }},
 		text("ONPREM_DOMAIN", store.OnPremisesDomain), text("ONPREM_USER", store.OnPremisesUserName),
 		exportColumn{"ACTIVE", func(u *exportedUser) string { return fmt.Sprint(u.Active) }})
+}
+
+// lasting returns the values that do not expire.
+func lasting(values []store.Value) (kept []store.Value) {
+	for _, v := range values {
+		if v.Expires.IsZero() {
+			kept = append(kept, v)
+		}
+	}
+	return kept
 }
 
 // listEscaper writes an item of a comma list (V3).

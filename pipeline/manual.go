@@ -145,7 +145,7 @@ func answerOf(m logMessage, c *manual, deed *policy.Deed) Answer {
 		a.Text = policy.Sentence(&said)
 	}
 	for _, w := range deed.Warnings {
-		a.Warnings = append(a.Warnings, w.Reason)
+		a.Warnings = append(a.Warnings, w.String())
 	}
 	return a
 }
@@ -167,5 +167,8 @@ func putRevision(tx *store.Tx, m logMessage, v *policy.Verdict, because cause, c
 
 // viewOf is what policy may read: the store as a transaction shows it.
 func viewOf(tx *store.Tx) policy.View {
-	return policy.View{Origin: tx.Origin, User: tx.User, Holder: tx.Holder}
+	return policy.View{
+		Origin: tx.Origin, User: tx.User, Holder: tx.Holder,
+		Group: func(path string) (bool, error) { g, err := tx.Group(path); return g != nil, err },
+	}
 }

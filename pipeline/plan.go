@@ -336,10 +336,10 @@ func (p *planner) say(v *policy.Verdict) {
 		}
 	}
 	if v.Action == policy.Conflict || v.Action == policy.Reject {
-		add(v.Entry + ": " + v.Reason)
+		add(v.Who() + ": " + v.Reason)
 	}
 	for _, w := range v.Warnings {
-		add(v.Entry + ": " + w.Reason)
+		add(v.Who() + ": " + w.String())
 	}
 }
 
@@ -351,7 +351,8 @@ func (p *planner) foldRun(rules *Rules) policy.Run {
 		ValidFor: validFor(rules),
 		Number:   p.run.Number, Time: p.message.time, Whole: p.finished.Whole, First: p.source.Applied == 0,
 		ScopeChanged: p.source.Applied != 0 && p.source.Scope != p.finished.Scope,
-		Read:         p.finished.Read, Known: p.source.Entries, ActiveOwned: p.source.Active, Administrators: p.administrators,
+		Read:         p.finished.Read, Known: p.source.Entries,
+		ActiveOwned: p.source.Active, ActiveLinked: p.source.Linked, Administrators: p.administrators,
 		NewID:   func(key string) string { return uuid.NewSHA1(namespace, []byte(source+"\x00"+key)).String() },
 		Enabled: func(name string) bool { return rules.other(name) != nil },
 		Contributes: func(name string) bool {

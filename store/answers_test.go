@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"rollcall/store"
@@ -54,6 +56,39 @@ func TestCountAdministrators(t *testing.T) {
 		if got := count(); got != step.want {
 			t.Errorf("%+v: %d administrators", step, got)
 		}
+	}
+}
+
+// H1: the active users whom a source leads to are counted, each once, whoever owns them.
+func TestCountLinked(t *testing.T) {
+	db := storetest.Open(t)
+	u := named("u", "alice")
+	for _, step := range []struct {
+		keys   []string
+		reason string
+		want   int
+	}{{nil, "", 0}, {[]string{"a"}, "", 1}, {[]string{"a", "b"}, "", 1}, {[]string{"b"}, "manual", 0}, {[]string{"b"}, "", 1}, {nil, "", 0}} {
+		refs := u.Origins
+		u.Active, u.InactiveReason, u.Origins = step.reason == "", step.reason, nil
+		update(t, db, func(tx *store.Tx) error {
+			for _, ref := range refs {
+				must(t, tx.DeleteOrigin("people", ref.Key))
+			}
+			for _, key := range step.keys {
+				u.Origins = append(u.Origins, store.OriginRef{Source: "people", Key: store.KeyOf(key)})
+				must(t, tx.PutOrigin("people", &store.Origin{Key: key, User: u.ID}))
+			}
+			slices.SortFunc(u.Origins, func(a, b store.OriginRef) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+			return tx.PutUser(u)
+		})
+		must(t, db.View(func(tx *store.Tx) error {
+			s, err := tx.Source("people")
+			if err == nil && (s.Linked != step.want || s.Active != 0) {
+				t.Errorf("%+v: %d users are linked, %d active ones owned", step, s.Linked, s.Active)
+			}
+			return err
+		}))
+		must(t, db.Check())
 	}
 }
 

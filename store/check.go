@@ -124,6 +124,11 @@ func (c *checker) user(u *User) {
 	if u.Owner != "" {
 		c.count(u.Owner, 0, u.Active)
 	}
+	for i, ref := range u.Origins {
+		if i == 0 || u.Origins[i-1].Source != ref.Source {
+			c.count(linkedTo(ref.Source), 0, u.Active)
+		}
+	}
 }
 
 // name checks rule U1.

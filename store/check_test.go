@@ -27,7 +27,7 @@ func TestCheckFinds(t *testing.T) {
 		"no run is being applied":               func(tx *Tx) error { return tx.ReleaseClaims("a", []Claim{{Space: Names, Value: "alice"}}) },
 		`released name "x" without claiming it`: func(tx *Tx) error { return tx.table(releasedBucket).put(releasedKey("a", []byte("\x01x")), nil) },
 		"holds and has released a PIN":          func(tx *Tx) error { return tx.table(releasedBucket).put(releasedKey("a", []byte("\x03hash")), nil) },
-		"user name of 0 characters":             change(func(u *User) { u.Text[UserName] = "" }),
+		"user name of 0 characters":             nameless,
 		"user name of 256 characters":           change(func(u *User) { u.Text[UserName] = strings.Repeat("č", 256) }),
 		`user name "alice " is not trimmed NFC`: change(func(u *User) { u.Text[UserName] = "alice " }),
 		"is not trimmed NFC":                    change(func(u *User) { u.Text[UserName] = "e\u0301" }),
@@ -91,7 +91,7 @@ func TestCheckIsBounded(t *testing.T) {
 	defer db.Close()
 	err := db.Update(func(tx *Tx) error {
 		for i := range 200 {
-			u := &User{ID: strings.Repeat("x", i+1), Active: true}
+			u := &User{ID: strings.Repeat("x", i+1), Active: true, Text: Texts{UserName: strings.Repeat("x", i+1) + " "}}
 			if err := tx.PutUser(u); err != nil {
 				return err
 			}
@@ -170,6 +170,16 @@ func change(f func(*User)) func(*Tx) error {
 		f(u)
 		return errors.Join(tx.PutUser(u), tx.putTallies())
 	}
+}
+
+// nameless writes user a without a name, which PutUser does not.
+func nameless(tx *Tx) error {
+	u, err := tx.User("a")
+	if err != nil {
+		return err
+	}
+	u.Text[UserName] = ""
+	return tx.table(usersBucket).save(number(1), u)
 }
 
 func move(t *table, from, to []byte) error {

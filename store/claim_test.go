@@ -65,6 +65,15 @@ func BenchmarkFold(b *testing.B) {
 	}
 }
 
+// TestU1EveryUserHasAName puts somebody without one.
+func TestU1EveryUserHasAName(t *testing.T) {
+	db := storetest.Open(t)
+	err := db.Update(func(tx *store.Tx) error { return tx.PutUser(named("u", "")) })
+	if err == nil || !strings.Contains(err.Error(), "no name") {
+		t.Errorf("a user without a name: %v", err)
+	}
+}
+
 func TestClaims(t *testing.T) {
 	u := named("u", "Alice")
 	u.Text[store.PersonalNumber] = "E7"

@@ -34,7 +34,7 @@ const (
 	AlternateEmails //
 	Groups          // paths "Staff|IT|Ops", "\" escapes "," "|" "\" inside a name
 	ManagedGroups   //
-	Delegates       // user names or group paths
+	Delegates       // user names, with escapes as if they were groups, or paths
 	CostCenters     //
 	listEnd
 )

@@ -88,9 +88,11 @@ type Source struct {
 	Server string `cbor:"6,keyasint,omitempty"`
 	// Held is the number of the run that waits for a decision, 0 for none.
 	Held uint64 `cbor:"7,keyasint,omitempty"`
-	// Entries counts the source's origins that are not gone, Active its active users.
+	// Entries counts the source's origins that are not gone, Active the active users that it owns, Linked those whom an
+	// entry of it leads to, or led to while it was there.
 	Entries int `cbor:"8,keyasint"`
 	Active  int `cbor:"9,keyasint"`
+	Linked  int `cbor:"11,keyasint,omitempty"`
 	// Reconciled is when the last whole run was applied.
 	Reconciled time.Time `cbor:"10,keyasint"`
 }

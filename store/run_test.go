@@ -99,7 +99,7 @@ func TestSources(t *testing.T) {
 	want := store.Source{Name: "people", Applied: 7, Checkpoint: []byte{0, 1}, Config: "c", Scope: "s", Server: "x", Held: 8, Reconciled: noon}
 	update(t, db, func(tx *store.Tx) error {
 		told := want
-		told.Entries, told.Active = 99, 99
+		told.Entries, told.Active, told.Linked = 99, 99, 99
 		return errors.Join(tx.PutSource(&told), tx.PutSource(&store.Source{Name: "corp"}))
 	})
 	must(t, db.View(func(tx *store.Tx) error {

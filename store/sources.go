@@ -12,15 +12,19 @@ func (tx *Tx) Source(name string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Name, s.Entries, s.Active = name, counts.All, counts.Active
+	linked, err := tx.tally(linkedTo(name))
+	if err != nil {
+		return nil, err
+	}
+	s.Name, s.Entries, s.Active, s.Linked = name, counts.All, counts.Active, linked.Active
 	return s, nil
 }
 
-// PutSource writes what has been applied of a source. The counters Entries and Active are the
+// PutSource writes what has been applied of a source. The counters Entries, Active and Linked are the
 // store's own: what s says of them is passed over.
 func (tx *Tx) PutSource(s *Source) error {
 	kept := *s
-	kept.Entries, kept.Active = 0, 0
+	kept.Entries, kept.Active, kept.Linked = 0, 0, 0
 	return tx.table(sourcesBucket).save([]byte(s.Name), &kept)
 }
 

@@ -13,6 +13,10 @@ const everyone = ""
 // either.
 const administrators = "*"
 
+// linkedTo names the tally whose active ones are the active users whom an entry of a source leads to, or led to while it
+// was there. No source is called so either.
+func linkedTo(source string) string { return "+" + source }
+
 // tally counts users or, of a source, origins that are not gone, and the active users among them.
 type tally struct {
 	_           struct{} `cbor:",toarray"`

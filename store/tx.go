@@ -12,7 +12,7 @@ import (
 )
 
 // format is the version of the buckets below. A store of a higher one is refused.
-const format = 3
+const format = 4
 
 // The buckets. Those with a folder behind them hold a bucket per source.
 const (

@@ -21,7 +21,7 @@ func bucketsOf(made int) []string {
 }
 
 // upgrade brings an older store up to date. Of format 1, the users' groups are new, and told with the next revisions; of
-// format 2, what expires is.
+// format 2, what expires is; of format 3, how many users each source leads to.
 func upgrade(b *bolt.DB) error {
 	var made int
 	if err := b.View(func(btx *bolt.Tx) error { return newTx(btx).meta(metaFormat, &made) }); err != nil || made == format {
@@ -39,6 +39,11 @@ func upgrade(b *bolt.DB) error {
 			var u User
 			if err := users.decode(key, value, &u); err != nil {
 				return err
+			}
+			if u.Active {
+				if err := tx.countLinked(&u, 1); err != nil {
+					return err
+				}
 			}
 			if err := tx.expire(nil, &u); err != nil || made > 1 {
 				return err

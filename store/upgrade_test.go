@@ -8,23 +8,26 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// TestUpgrade opens a store of format 1: its users' groups are there afterwards and wait to be told.
+// TestUpgrade opens a store of format 1: its users' groups are there afterwards and wait to be told, and Check counts
+// whom the sources lead to.
 func TestUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	db, err := Open(path, Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &User{ID: "a", Active: true}
+	u := &User{ID: "a", Active: true, Origins: []OriginRef{{Source: "people", Key: KeyOf("k1")}}}
 	u.Text[UserName] = "alice"
 	u.List[Groups.List()] = []Value{{V: "Staff|IT", Origins: []string{"people"}}}
-	err = errors.Join(db.Update(func(tx *Tx) error { return tx.PutUser(u) }), db.bolt.Update(func(b *bolt.Tx) error {
+	err = errors.Join(db.Update(func(tx *Tx) error {
+		return errors.Join(tx.PutUser(u), tx.PutOrigin("people", &Origin{Key: "k1", User: "a"}))
+	}), db.bolt.Update(func(b *bolt.Tx) error {
 		for _, name := range groupBuckets {
 			if err := b.DeleteBucket([]byte(name)); err != nil {
 				return err
 			}
 		}
-		return newTx(b).setMeta(metaFormat, 1)
+		return errors.Join(newTx(b).table(talliesBucket).delete(tallyKey(linkedTo("people"))), newTx(b).setMeta(metaFormat, 1))
 	}), db.Close())
 	if err != nil {
 		t.Fatal(err)

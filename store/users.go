@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,10 +14,13 @@ func (tx *Tx) User(id string) (*User, error) {
 }
 
 // PutUser writes a user, new or known, and brings the indexes, groups and counters into line. It fails with
-// [ErrTaken] and changes nothing when another user holds a value that u claims.
+// [ErrTaken] and changes nothing when another user holds a value that u claims, and writes nobody without a name (U1).
 func (tx *Tx) PutUser(u *User) error {
 	if u.ID == "" || len(u.ID) > 255 || strings.ContainsRune(u.ID, 0) {
 		return fmt.Errorf("put user: %q is no user id", u.ID)
+	}
+	if u.Text[UserName] == "" {
+		return fmt.Errorf("put user: %s has no name", u.ID)
 	}
 	old, n, err := tx.user(u.ID)
 	if err != nil {
@@ -140,7 +144,7 @@ func (tx *Tx) countUser(old, u *User) error {
 		all.All++
 		old = &User{}
 	}
-	if old.Active == u.Active && old.Owner == u.Owner && old.Administrator == u.Administrator {
+	if old.Active == u.Active && old.Owner == u.Owner && old.Administrator == u.Administrator && slices.Equal(old.Origins, u.Origins) {
 		return nil
 	}
 	if err := tx.countActive(old, -1); err != nil {
@@ -165,13 +169,28 @@ func (tx *Tx) countActive(u *User, n int) error {
 		}
 		known.Active += n
 	}
-	if u.Owner == "" {
-		return nil
+	if err := tx.countLinked(u, n); err != nil || u.Owner == "" {
+		return err
 	}
 	owner, err := tx.tally(u.Owner)
 	if err != nil {
 		return err
 	}
 	owner.Active += n
+	return nil
+}
+
+// countLinked counts an active user once for every source that he has an entry of.
+func (tx *Tx) countLinked(u *User, n int) error {
+	for i, ref := range u.Origins {
+		if i > 0 && u.Origins[i-1].Source == ref.Source {
+			continue
+		}
+		linked, err := tx.tally(linkedTo(ref.Source))
+		if err != nil {
+			return err
+		}
+		linked.Active += n
+	}
 	return nil
 }

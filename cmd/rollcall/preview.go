@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,7 +59,7 @@ func (a *app) sample(r connectors.Record, c mapping.Change, err error) error {
 		one.Attributes[attribute.Name] = attribute.Values
 	}
 	for _, w := range c.Warnings {
-		one.Warnings = append(one.Warnings, fmt.Sprintf("%s %q: %s", w.Property, w.Value, w.Reason))
+		one.Warnings = append(one.Warnings, w.String())
 	}
 	if err != nil {
 		one.Rejected = err.Error()

@@ -127,17 +127,17 @@ func (j *judge) findKey(r *rows) bool {
 	return j.nameKey(r.cell(j.userNames))
 }
 
-// nameKey sets the key to the first of a comma list, case-folded.
+// nameKey sets the key to the first of a comma list, case-folded. A "\" goes before ",", "|" and "\" only: before anything else
+// it is a character of its own, as in CORP\alice.
 func (j *judge) nameKey(list []byte) bool {
 	const prefix = "name:"
 	j.key = append(j.key[:0], prefix...)
-	ascii, escaped := true, false
-	for _, b := range list {
-		if b == ',' && !escaped {
-			break
-		}
-		if escaped = b == '\\' && !escaped; escaped {
-			continue
+	ascii := true
+	for i := 0; i < len(list) && list[i] != ','; i++ {
+		b := list[i]
+		if b == '\\' && i+1 < len(list) && bytes.IndexByte(escapable, list[i+1]) >= 0 {
+			i++
+			b = list[i]
 		}
 		ascii = ascii && b < utf8.RuneSelf
 		if 'A' <= b && b <= 'Z' {
@@ -152,6 +152,9 @@ func (j *judge) nameKey(list []byte) bool {
 	j.key = append(j.key[:len(prefix)], name...)
 	return len(name) > 0
 }
+
+// escapable are the characters that a "\" takes their meaning from.
+var escapable = []byte(`,|\`)
 
 // unreadable says which column is no text, "" if all are.
 func (j *judge) unreadable(r *rows) string {

@@ -119,6 +119,12 @@ func TestRows(t *testing.T) {
 				"name:strasse people.csv:4 EXTID= USERNAME_ALIASES=STRASSE",
 				"ext:x people.csv:5 EXTID=x USERNAME_ALIASES=Straße",
 				"name:éva people.csv:6 EXTID= USERNAME_ALIASES=E\u0301va"}},
+		{name: "before anything but a comma, a bar and itself a backslash is a character of the name",
+			text: "USERNAME_ALIASES;PHONE\nCORP\\user1;\nCORPuser1;\na\\\\b\\|c\\,d\\;\n",
+			want: []string{
+				"name:corp\\user1 people.csv:2 PHONE= USERNAME_ALIASES=CORP\\user1",
+				"name:corpuser1 people.csv:3 PHONE= USERNAME_ALIASES=CORPuser1",
+				"name:a\\b|c,d\\ people.csv:4 PHONE= USERNAME_ALIASES=a\\\\b\\|c\\,d\\"}},
 		{name: "an id and a name of one text are two keys",
 			text: "USERNAME_ALIASES,EXTID\nbob,alice\nalice,\n",
 			want: []string{"ext:alice people.csv:2 EXTID=alice USERNAME_ALIASES=bob", "name:alice people.csv:3 EXTID= USERNAME_ALIASES=alice"}},

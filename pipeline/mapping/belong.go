@@ -219,7 +219,7 @@ func (m *Mapping) belongToGroup(r *connectors.Record, c *Change) {
 	}
 	paths := rule.path(nil, dn)
 	if len(paths) == 0 {
-		paths = []string{escape(c.Text[store.FullName])}
+		paths = []string{Escape(c.Text[store.FullName])}
 	}
 	c.Set, c.Unselected = c.Set.With(store.Groups), m.groups.ignores(paths[0])
 	m.groups.add(c, paths)

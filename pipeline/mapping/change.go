@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+
 	"rollcall/connectors"
 	"rollcall/store"
 )
@@ -54,6 +56,14 @@ type Warning struct {
 	Property string
 	// Value is the value in question, masked where it is a secret.
 	Value string
-	// Reason is a sentence that names the rule.
+	// Reason is a sentence that names the rule, and who else is concerned.
 	Reason string
+}
+
+// String says which property, which value and why.
+func (w Warning) String() string {
+	if w.Value == "" {
+		return w.Property + ": " + w.Reason
+	}
+	return fmt.Sprintf("%s %q: %s", w.Property, w.Value, w.Reason)
 }

@@ -251,7 +251,7 @@ func appendPath(into []string, levels []component) []string {
 	}
 	names := make([]string, len(levels))
 	for i, level := range levels {
-		names[i] = escape(level.value)
+		names[i] = Escape(level.value)
 	}
 	return append(into, strings.Join(names, "|"))
 }
@@ -277,7 +277,7 @@ func (m *Mapping) applyGroup(r *connectors.Record, c *Change) error {
 				c.warn(store.FullName, value, err)
 			} else if name != "" {
 				c.Set, c.Text[store.FullName] = c.Set.With(store.FullName), name
-				c.Unselected = m.groups.ignores(escape(name))
+				c.Unselected = m.groups.ignores(Escape(name))
 				m.belongToGroup(r, c)
 				return nil
 			}

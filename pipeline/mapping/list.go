@@ -28,6 +28,14 @@ func split(into []string, s, separator string) []string {
 	return append(into, s[start:])
 }
 
+// Unescape returns the name that a path of one level stands for.
+func Unescape(path string) string {
+	if IsReference(path) {
+		return path
+	}
+	return unescape(path, "")
+}
+
 // unescape takes the "\" away before the separator and before ",", "|" and "\". Before anything else it
 // is a character of its own, as in CORP\alice.
 func unescape(s, separator string) string {
@@ -46,8 +54,8 @@ func unescape(s, separator string) string {
 
 func special(b byte) bool { return b == ',' || b == '|' || b == '\\' }
 
-// escape makes of a name one level of a group path, whatever is in it (G7).
-func escape(name string) string {
+// Escape makes of a name one level of a group path, whatever is in it (G7).
+func Escape(name string) string {
 	if !strings.ContainsAny(name, `,|\`) {
 		return name
 	}
@@ -81,7 +89,7 @@ func groupPath(s string) (string, error) {
 			return "", err
 		}
 		if level != "" {
-			levels = append(levels, escape(level))
+			levels = append(levels, Escape(level))
 		}
 	}
 	return strings.Join(levels, "|"), nil

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -161,6 +162,7 @@ func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 		return c, err
 	}
 	c.dropOwnName()
+	c.nameServer()
 	return c, nil
 }
 
@@ -239,6 +241,19 @@ func (r *rule) nameless(n *names, v view, c *Change) error {
 	}
 	return connectors.Hint(fmt.Errorf("no user name: attribute %s has no value [U1]", from), try)
 }
+
+// nameServer takes a server's name to its own property from where the record says whether one is used (O8). One that it names
+// there itself counts more.
+func (c *Change) nameServer() {
+	use, name := &c.Text[store.UseAuthenticationServer], &c.Text[store.AuthenticationServer]
+	if *use == "" || isBoolean(*use) {
+		return
+	}
+	*name, *use = cmp.Or(*name, *use), "true"
+	c.Set = c.Set.With(store.AuthenticationServer)
+}
+
+func isBoolean(s string) bool { return s == "true" || s == "false" }
 
 // dropOwnName leaves out aliases that are the user's own name (U4).
 func (c *Change) dropOwnName() {

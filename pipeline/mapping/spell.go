@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,9 @@ func Spell(p store.Property, value string, targets []string) (string, error) {
 	value, err := clean(value, f.breaks())
 	if err == nil && value != "" {
 		value, err = f.check(value)
+	}
+	if err == nil && p == store.UseAuthenticationServer && value != "" && !isBoolean(value) {
+		err = errors.New("true or false; a server is named by authentication_server [U13]")
 	}
 	if err != nil {
 		return "", byHand(p, err)

@@ -86,7 +86,7 @@ func (t *template) text(value func(slot int) string, paths bool) string {
 		case p.literal != "":
 			b = append(b, p.literal...)
 		case paths:
-			b = append(b, escape(value(p.slot))...)
+			b = append(b, Escape(value(p.slot))...)
 		default:
 			b = append(b, value(p.slot)...)
 		}

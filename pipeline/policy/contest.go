@@ -529,7 +529,7 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 	if c.Space == store.Names || u.comesBack(c) {
 		rule = "M2"
 	}
-	reason := fmt.Sprintf("%s of %s is already used by %s; left out [%s]", u.claimText(c), nameOf(u.new), winner, rule)
+	reason := fmt.Sprintf("already used by %s; left out [%s]", winner, rule)
 	for _, e := range u.entries {
 		if e.says(p, c) {
 			e.warn(p, shownValue(p, c.Value), reason)

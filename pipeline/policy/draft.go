@@ -133,7 +133,7 @@ func (d *desk) serverOf(e *entry, s saying) saying {
 		return s
 	}
 	if named != d.options.Source && !slices.Contains(d.options.AuthenticationServers, named) {
-		e.warn(store.AuthenticationServer, named, fmt.Sprintf("authentication server %q of %s is not configured; left as it was [U13]", named, entryText(e)))
+		e.warn(store.AuthenticationServer, named, "no such authentication server is configured; left as it was [U13]")
 		s.set &^= store.PropertySet(0).With(store.AuthenticationServer).With(store.UseAuthenticationServer)
 		return s
 	}
@@ -347,7 +347,7 @@ func (d *desk) aliases(u *unit, want []string) (kept []string) {
 		}
 		seen = append(seen, folded)
 		if reason := unfitName(a); reason != "" {
-			u.warn(store.Aliases, a, fmt.Sprintf("alias %.80q of %s: %s", a, nameOf(u.new), reason))
+			u.warn(store.Aliases, fmt.Sprintf("%.80s", a), reason)
 			continue
 		}
 		kept = append(kept, a)

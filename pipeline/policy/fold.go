@@ -161,7 +161,7 @@ func (f *Fold) decideLater(later []*mapping.Change, yield func(*verdict) error) 
 // counted counts verdicts on their way for the guard.
 func (f *Fold) counted(yield func(*Verdict) error) func(*verdict) error {
 	return func(v *verdict) error {
-		f.tally.add(f.options, f.belonging, v)
+		f.tally.add(f.belonging, v)
 		return yield(&v.Verdict)
 	}
 }

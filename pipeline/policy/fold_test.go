@@ -98,7 +98,7 @@ func (c *company) options(source string) Options {
 	o.MultipleCards = !rarely.Draw(c.T, "multiple_cards off")
 	o.DisabledAccounts = rapid.SampledFrom([]string{"deactivate", "missing", "import"}).Draw(c.T, "disabled_accounts")
 	mode := rapid.SampledFrom([]string{"none", "full", "if-not-empty", "add-new", "full-own"})
-	o.Merge = map[string]string{"cards": mode.Draw(c.T, "merge cards"), "aliases": mode.Draw(c.T, "merge aliases"), "phone": mode.Draw(c.T, "merge phone")}
+	o.Merge = map[string]string{"cards": mode.Draw(c.T, "merge cards"), "aliases": mode.Draw(c.T, "merge aliases"), "phone": mode.Draw(c.T, "merge phone"), "user_name": mode.Draw(c.T, "merge user_name")}
 	o.Memberships, o.SelectGroups, o.SelectNested = source == "corp", source == "corp" && c.selects, true
 	o.Precedence = rapid.SampledFrom([][]string{nil, {"corp", "csv"}, {"csv", "corp"}}).Draw(c.T, "precedence")
 	return o

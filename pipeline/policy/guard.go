@@ -26,14 +26,14 @@ type tally struct {
 // Trips returns the limits that the plan goes beyond, nil for none. It is asked after [Fold.Rest].
 func (f *Fold) Trips() (trips []Trip) {
 	g, t, r := f.options.Guard, f.tally, f.run
-	active := r.ActiveOwned
 	check := func(class, verb string, planned int, l Limit) {
-		if limit, limited := l.of(active); limited && planned > limit {
+		if limit := l.of(r.of(class)); planned > limit {
 			trips = append(trips, f.trip(class, verb, planned, limit))
 		}
 	}
 	check("deactivate", "deactivate", t.deactivate, g.Deactivate)
-	if half := active / 2; active >= 4 && t.deactivate > half && !hasTrip(trips, "deactivate") {
+	owned := r.of("deactivate")
+	if half := owned / 2; owned >= 4 && t.deactivate > half && !hasTrip(trips, "deactivate") {
 		trips = append(trips, f.trip("deactivate", "deactivate", t.deactivate, half))
 	}
 	if !r.First {
@@ -45,10 +45,10 @@ func (f *Fold) Trips() (trips []Trip) {
 	for i, planned := range t.blank {
 		check("blank", "empty "+blankProperty(i).String()+" of", planned, g.Blank)
 	}
-	check("relink", "link other entries to", t.relink, g.Relink)
+	check("relink", "link other entries to", t.relink, g.Relink.orMaximum())
 	if g.HoldOnScopeChange && r.ScopeChanged && t.deactivate > 0 {
-		trips = append(trips, Trip{"scope", t.deactivate, 0, active,
-			fmt.Sprintf("the scope of %s changed, and %d of its %d users would be deactivated", f.options.Source, t.deactivate, active)})
+		trips = append(trips, Trip{"scope", t.deactivate, 0, owned,
+			fmt.Sprintf("the scope of %s changed, and %d of its %d users would be deactivated", f.options.Source, t.deactivate, owned)})
 	}
 	if r.Whole && r.Read == 0 && r.Known > 0 {
 		trips = append(trips, Trip{"empty", r.Known, 0, r.Known,
@@ -57,8 +57,17 @@ func (f *Fold) Trips() (trips []Trip) {
 	return trips
 }
 
+// of returns how many active users a limit is reckoned from: only those whom the source owns can be deactivated by it,
+// everything else concerns all whom an entry of it leads to.
+func (r Run) of(class string) int {
+	if class == "deactivate" {
+		return r.ActiveOwned
+	}
+	return max(r.ActiveOwned, r.ActiveLinked)
+}
+
 func (f *Fold) trip(class, verb string, planned, limit int) Trip {
-	of := f.run.ActiveOwned
+	of := f.run.of(class)
 	text := fmt.Sprintf("would %s %d of %d users of %s, limit %d", verb, planned, of, f.options.Source, limit)
 	if class == "create" {
 		text = fmt.Sprintf("would create %d users for %s, which has %d, limit %d", planned, f.options.Source, of, limit)
@@ -70,20 +79,24 @@ func hasTrip(trips []Trip, class string) bool {
 	return slices.ContainsFunc(trips, func(t Trip) bool { return t.Class == class })
 }
 
-// of returns how many changes are allowed where the source has so many active users. A limit of
-// nothing but a maximum is that maximum.
-func (l Limit) of(active int) (limit int, limited bool) {
-	if l.Floor == 0 && l.Percent == 0 && l.Maximum > 0 {
-		return l.Maximum, true
-	}
-	limit = max(l.Floor, active*l.Percent/100)
+// of returns how many changes are allowed where the source has so many active users.
+func (l Limit) of(active int) int {
+	limit := max(l.Floor, active*l.Percent/100)
 	if l.Maximum > 0 {
 		limit = min(limit, l.Maximum)
 	}
-	return limit, true
+	return limit
 }
 
-func (t *tally) add(o Options, b *belonging, v *verdict) {
+// orMaximum returns a limit that is its maximum where it has nothing else.
+func (l Limit) orMaximum() Limit {
+	if l.Floor == 0 && l.Percent == 0 {
+		l.Floor = l.Maximum
+	}
+	return l
+}
+
+func (t *tally) add(b *belonging, v *verdict) {
 	if v.User == nil {
 		return
 	}
@@ -113,7 +126,7 @@ func (t *tally) add(o Options, b *belonging, v *verdict) {
 		case store.DefaultGroup:
 			memberships = memberships || !b.onlyRenamed([]string{c.Old}, []string{c.New})
 		}
-		if c.Old != "" && c.New == "" && v.old.Owner == o.Source {
+		if c.Old != "" && c.New == "" {
 			t.blank[blankIndex(p)]++
 		}
 	}

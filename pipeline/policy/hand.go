@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,11 +104,11 @@ func (h Hand) AddCard(id string, card Card) (*Deed, error) {
 		}
 		list := &e.new.List[store.Cards.List()]
 		at := slices.IndexFunc(*list, func(v store.Value) bool { return v.V == card.Number })
-		value := store.Value{V: card.Number, Expires: card.Expires}
+		value := store.Value{V: card.Number}
 		if at >= 0 {
-			value.Origins = (*list)[at].Origins
+			value = (*list)[at]
 		}
-		value = withOrigin(value, card.Origin)
+		value = held(value, card.Origin, card.Expires)
 		kept := slices.DeleteFunc(slices.Clone(*list), func(v store.Value) bool { return card.Alone || v.V == card.Number })
 		*list = append(kept, value)
 		sortValues(*list)
@@ -134,6 +135,8 @@ type edit struct {
 	deed     *Deed
 	// spare leaves out what others have instead of refusing, discreet does not say who has it.
 	spare, discreet bool
+	// failed is why the store could not be read.
+	failed error
 	// lasting are properties whose change by hand is not undone by the next run.
 	lasting store.PropertySet
 }
@@ -160,7 +163,9 @@ func (h Hand) edit(id string, change func(*edit)) (*Deed, error) {
 		e.refuse(Reject, nameOf(old)+" was made anonymous, for good [U22]", "")
 		return e.deed, nil
 	}
-	change(e)
+	if change(e); e.failed != nil {
+		return nil, e.failed
+	}
 	return e.deed, e.settle()
 }
 
@@ -249,23 +254,23 @@ func (e *edit) claim() error {
 		if err != nil {
 			return err
 		}
-		reason := takenText(c, (&unit{new: e.new}).claimText(c), holder, e.discreet)
+		taken := takenText(c, holder, e.discreet)
 		if p, multi := listOf(c.Space); e.spare && multi && c != store.FoldClaim(store.Claim{Space: store.Names, Value: nameOf(e.new)}) {
-			e.leaveOut(p, c, reason)
+			e.leaveOut(p, c, taken)
 			continue
 		}
-		e.refuse(Conflict, reason, "")
+		e.refuse(Conflict, (&unit{new: e.new}).claimText(c)+" is "+taken, "")
 	}
 	return nil
 }
 
 // takenText says that a value is another user's.
-func takenText(c store.Claim, what string, holder *store.User, discreet bool) string {
+func takenText(c store.Claim, holder *store.User, discreet bool) string {
 	rule := map[store.Space]string{store.Names: "C1", store.PersonalNumbers: "C3", store.CardNumbers: "C2", store.PINHashes: "C2"}[c.Space]
 	if discreet || holder == nil || c.Space == store.PINHashes {
-		return fmt.Sprintf("%s is already in use [%s]", what, rule)
+		return fmt.Sprintf("already in use [%s]", rule)
 	}
-	return fmt.Sprintf("%s is already used by %s [%s]", what, nameOf(holder), rule)
+	return fmt.Sprintf("already used by %s [%s]", nameOf(holder), rule)
 }
 
 func (e *edit) leaveOut(p store.Property, c store.Claim, reason string) {
@@ -288,6 +293,8 @@ func (e *edit) assign(a Assignment) {
 		e.new.Administrator = a.Text == "true"
 	case !known || p == store.PINs:
 		e.refuse(Reject, fmt.Sprintf("%q cannot be set", a.Property), "")
+	case p == store.Delegates:
+		e.new.List[p.List()] = byHand(e.old.List[p.List()], e.delegates(a.List))
 	case p.Multi():
 		e.new.List[p.List()] = byHand(e.old.List[p.List()], a.List)
 	case p == store.UserName && a.Text == "":
@@ -295,6 +302,42 @@ func (e *edit) assign(a Assignment) {
 	default:
 		e.new.Text[p] = a.Text
 	}
+}
+
+// delegates returns what those are called whom a person names, and refuses who is nobody (G6).
+func (e *edit) delegates(wanted []string) (called []string) {
+	for _, value := range wanted {
+		who, err := e.delegate(value)
+		if err == nil && who == "" && !hasValue(e.old.List[store.Delegates.List()], value) {
+			e.refuse(Reject, fmt.Sprintf("delegate %q is nobody who is known [G6]", mapping.Unescape(value)), "rollcall users find "+mapping.Unescape(value))
+		}
+		e.failed = cmp.Or(e.failed, err)
+		called = append(called, cmp.Or(who, value))
+	}
+	return called
+}
+
+// delegate returns what the user of a name or alias is called, else the group of that path, "" for nobody.
+func (e *edit) delegate(value string) (string, error) {
+	id, err := e.View.Holder(store.FoldClaim(store.Claim{Space: store.Names, Value: mapping.Unescape(value)}))
+	if err != nil {
+		return "", err
+	}
+	if id != "" {
+		u, err := e.View.User(id)
+		if err != nil || u == nil {
+			return "", err
+		}
+		return calledOf(u), nil
+	}
+	if e.View.Group == nil {
+		return "", nil
+	}
+	there, err := e.View.Group(value)
+	if err != nil || !there {
+		return "", err
+	}
+	return value, nil
 }
 
 // byHand returns the list that a person wants: values that were there keep their origins (U20).

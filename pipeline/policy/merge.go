@@ -96,6 +96,8 @@ func (s *saying) addTexts(other saying) {
 func (d *desk) mergeText(u *unit, p store.Property, ours string) string {
 	now := u.new.Text[p]
 	switch {
+	case p == store.UserName && now == "":
+		return ours // nobody is without a name, whatever the mode (U1)
 	case d.merge.text[p] == none, ours == "" && (p == store.UserName || d.merge.text[p] == ifNotEmpty):
 		return now
 	case p == store.DefaultGroup && d.options.KeepDefaultGroup && now != "":

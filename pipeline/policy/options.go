@@ -50,7 +50,8 @@ type Options struct {
 }
 
 // Limit holds a run when more than max(Floor, Percent % of the source's active users) of one
-// class of change are planned, or more than Maximum (0: no maximum).
+// class of change are planned, or more than Maximum (0: no maximum). Floor and Percent 0 allow nothing, but for
+// relinks, which are limited by their maximum alone then.
 type Limit struct {
 	Floor   int `json:"floor" yaml:"floor"`
 	Percent int `json:"percent" yaml:"percent"`

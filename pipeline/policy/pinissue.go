@@ -97,32 +97,6 @@ func (d *desk) wantPIN(v *verdict, u *unit) {
 	v.User, v.old = u.new, u.old
 }
 
-// limited gives the values that only the source says their end, where its rule says that they are temporary, and takes it from
-// them where it says so no more. One that ended does not come again until the entry says something else (K6, P7).
-func (d *desk) limited(u *unit, p store.Property, before, merged []store.Value) []store.Value {
-	validFor := d.run.ValidFor[p]
-	if validFor <= 0 && !slices.ContainsFunc(merged, func(v store.Value) bool { return !v.Expires.IsZero() }) {
-		return merged
-	}
-	list := make([]store.Value, 0, len(merged))
-	for _, v := range merged {
-		isOurs := len(v.Origins) == 1 && v.Origins[0] == d.options.Source
-		switch {
-		case isOurs && validFor > 0 && !hasValue(before, v.V) && u.spent(v.V):
-			continue
-		case isOurs && validFor > 0 && v.Expires.IsZero():
-			v.Expires = d.run.Time.Add(validFor)
-		case isOurs && validFor <= 0:
-			v.Expires = time.Time{}
-		}
-		list = append(list, v)
-	}
-	if sameValues(before, list) {
-		return before
-	}
-	return list
-}
-
 // spent reports whether one of the unit's entries still says a value that has ended.
 func (u *unit) spent(value string) bool {
 	return slices.ContainsFunc(u.entries, func(e *entry) bool {
@@ -186,11 +160,11 @@ func (h Hand) AddPIN(id string, pin PIN) (*Deed, error) {
 			origin = generated
 			e.new.PINsIssued++
 		}
-		value := store.Value{V: pin.Hash, Expires: pin.Expires}
+		value := store.Value{V: pin.Hash}
 		var list []store.Value
 		for _, v := range e.old.List[store.PINs.List()] {
 			if v.V == pin.Hash {
-				value.Origins = v.Origins
+				value = v
 				continue
 			}
 			if origin == generated && pin.Expires.IsZero() {
@@ -200,7 +174,7 @@ func (h Hand) AddPIN(id string, pin PIN) (*Deed, error) {
 			}
 			list = append(list, v)
 		}
-		list = append(list, withOrigin(value, origin))
+		list = append(list, held(value, origin, pin.Expires))
 		sortValues(list)
 		e.new.List[store.PINs.List()] = list
 	})

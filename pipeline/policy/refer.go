@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"rollcall/pipeline/mapping"
 	"rollcall/store"
@@ -24,11 +22,12 @@ const (
 	byPath     = "path:"
 )
 
-// hashesOf returns what a value of delegates or managed groups may stand for.
+// hashesOf returns what a value of delegates or managed groups may stand for: values are written as paths are.
 func (f *Fold) hashesOf(value string) []store.Key {
-	names := mapping.NamesOf(value)
+	name := mapping.Unescape(value)
+	names := mapping.NamesOf(name)
 	if !mapping.IsReference(value) {
-		names = append(names, byUserName+store.Fold(value))
+		names = append(names, byUserName+store.Fold(name))
 		for _, path := range f.pathsOf(value) {
 			names = append(names, byPath+path)
 		}
@@ -122,17 +121,18 @@ func mustResolve(p store.Property, value string) bool {
 // known returns what the user or group is called that the store finds by a value, "" for nobody. Names in nobody lead nowhere after
 // the run.
 func (f *Fold) known(p store.Property, value string, nobody map[store.Key]bool) (string, error) {
-	if p == store.Delegates && !mapping.IsReference(value) && !nobody[store.KeyOf(byUserName+store.Fold(value))] {
-		id, err := f.view.Holder(store.FoldClaim(store.Claim{Space: store.Names, Value: value}))
+	said := mapping.Unescape(value)
+	if p == store.Delegates && !mapping.IsReference(value) && !nobody[store.KeyOf(byUserName+store.Fold(said))] {
+		id, err := f.view.Holder(store.FoldClaim(store.Claim{Space: store.Names, Value: said}))
 		if err != nil || id != "" {
 			return f.userCalled(id, err)
 		}
 	}
 	var keys []store.Key
-	if !mapping.IsReference(value) && !nobody[store.KeyOf(mapping.NamesOf(value)[0])] {
-		keys = append(keys, store.KeyOf(value))
+	if !mapping.IsReference(value) && !nobody[store.KeyOf(mapping.NamesOf(said)[0])] {
+		keys = append(keys, store.KeyOf(said))
 	}
-	for _, name := range mapping.NamesOf(value) {
+	for _, name := range mapping.NamesOf(said) {
 		if f.view.Named == nil || nobody[store.KeyOf(name)] {
 			continue
 		}
@@ -196,14 +196,17 @@ func (f *Fold) userCalled(id string, err error) (string, error) {
 	if err != nil || u == nil {
 		return "", err
 	}
-	return nameOf(u), nil
+	return calledOf(u), nil
 }
+
+// calledOf returns what a user is called where others name him: like the path of a group of that name.
+func calledOf(u *store.User) string { return mapping.Escape(nameOf(u)) }
 
 // announce remembers what becomes of an entry and its user, for those who name them.
 func (d *desk) announce(e *entry, v *verdict) error {
 	r := &d.referees
 	if u := v.User; u != nil {
-		r.users[u.ID] = nameOf(u)
+		r.users[u.ID] = calledOf(u)
 		for _, c := range v.Releases {
 			h := store.KeyOf(byUserName + c.Value)
 			if _, taken := r.found[h]; !taken && r.wanted[h] && c.Space == store.Names {
@@ -212,7 +215,7 @@ func (d *desk) announce(e *entry, v *verdict) error {
 		}
 		for _, c := range store.Claims(u) {
 			if h := store.KeyOf(byUserName + c.Value); r.wanted[h] && c.Space == store.Names {
-				r.found[h] = nameOf(u)
+				r.found[h] = calledOf(u)
 			}
 		}
 		for _, g := range store.Memberships(u) {
@@ -312,7 +315,7 @@ func (u *unit) unresolved(p store.Property, value string) {
 	for _, e := range u.entries {
 		if e.stand == present && slices.Contains(e.change.List[p.List()], value) {
 			e.waiting = true
-			e.warn(p, value, fmt.Sprintf("%s of %s: %q is nobody who is known; left out [G6]", strings.TrimSuffix(p.String(), "s"), entryText(e), value))
+			e.warn(p, mapping.Unescape(value), "nobody who is known; left out [G6]")
 		}
 	}
 }

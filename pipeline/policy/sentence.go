@@ -22,12 +22,23 @@ func Sentence(v *Verdict) string {
 		parts = append(parts, v.Reason)
 	}
 	for _, w := range v.Warnings {
-		parts = append(parts, "warning: "+w.Reason)
+		parts = append(parts, "warning: "+w.String())
 	}
 	if len(parts) == 0 {
 		return said
 	}
 	return said + ": " + strings.Join(parts, ", ")
+}
+
+// Who names a verdict's user and its entry, whichever there are.
+func (v *Verdict) Who() string {
+	switch {
+	case v.Name == "" || v.Name == v.Entry:
+		return v.Entry
+	case v.Entry == "":
+		return v.Name
+	}
+	return v.Name + " (" + v.Entry + ")"
 }
 
 func verb(v *Verdict) string {
@@ -68,10 +79,8 @@ func subject(v *Verdict) string {
 		return nameOf(v.User) + " (" + v.User.Text[store.FullName] + ")"
 	case v.Origin != nil && v.Origin.Group:
 		return "group " + v.Entry
-	case v.User == nil && v.Name != "" && v.Name != v.Entry:
-		return v.Name + " (" + v.Entry + ")"
-	case v.Name == "":
-		return v.Entry
+	case v.User == nil || v.Name == "":
+		return v.Who()
 	}
 	return v.Name
 }

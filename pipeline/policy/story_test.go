@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
@@ -32,7 +33,9 @@ var update = flag.Bool("update", false, "rewrite what the stories in testdata ex
 //	-- run corp --         a run of the source and its changes; words behind it say what else holds of the run
 //	-- plan --             what the run is to do, a sentence a change
 //	-- hand --             what people do to users: a verb (deactivate, reactivate, anonymize, card, only-card, register,
-//	                       register-only, without) or properties to be set; the plan is then what came of it
+//	                       register-only, temporary-card and temporary-pin for an hour, without, expire) or properties to be
+//	                       set; the plan is then what came of it
+//	-- later 2h --         time passes
 //	-- after --            all users then
 //
 // Every run is folded in several orders, must give the same verdicts in each, is applied to a store
@@ -87,6 +90,8 @@ func (s *story) play(f *txtar.File) {
 		s.byHand(f.Data)
 	case "run":
 		s.runSource(words[1], words[2:], f.Data)
+	case "later":
+		s.world.clock = s.world.clock.Add(s.duration(words[1]))
 	case "plan":
 		f.Data = []byte(s.plan)
 	case "after":
@@ -94,6 +99,15 @@ func (s *story) play(f *txtar.File) {
 	default:
 		s.t.Fatalf("section %q is not known", f.Name)
 	}
+}
+
+func (s *story) duration(text string) time.Duration {
+	s.t.Helper()
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
 }
 
 // usual are the options of a source in these tests where the story says nothing else.
@@ -259,6 +273,12 @@ func (s *story) deed(id string, row map[string]any) (*Deed, error) {
 			return hand.AddCard(id, Card{Number: value, Origin: Manual, Alone: verb == "only-card"})
 		case "register", "register-only":
 			return hand.AddCard(id, Card{Number: value, Origin: SelfRegistered, Alone: verb == "register-only"})
+		case "temporary-card":
+			return hand.AddCard(id, Card{Number: value, Origin: Manual, Expires: s.world.clock.Add(time.Hour)})
+		case "temporary-pin":
+			return hand.AddPIN(id, PIN{Hash: value, Expires: s.world.clock.Add(time.Hour)})
+		case "expire":
+			return hand.Expire(id)
 		case "without":
 			return hand.RemoveCard(id, value)
 		}
@@ -364,6 +384,9 @@ func (s *story) runSource(source string, words []string, data []byte) {
 			r.ScopeChanged = true
 		case word == "read-nothing":
 			r.Read = 0
+		case strings.HasPrefix(word, "temporary="):
+			d := s.duration(strings.TrimPrefix(word, "temporary="))
+			r.ValidFor = map[store.Property]time.Duration{store.Cards: d, store.PINs: d}
 		case strings.HasPrefix(word, "without="):
 			r.Enabled = func(source string) bool { return source != strings.TrimPrefix(word, "without=") }
 		case strings.HasPrefix(word, "contributes="):

@@ -32,9 +32,9 @@ type Run struct {
 	ScopeChanged bool
 	// Read counts the entries seen, Known those of the source known before and not gone.
 	Read, Known int
-	// ActiveOwned counts the active users that the source owns, Administrators all active
-	// administrators, before the run.
-	ActiveOwned, Administrators int
+	// ActiveOwned counts the active users that the source owns, ActiveLinked those whom an entry of it leads to,
+	// Administrators all active administrators, before the run.
+	ActiveOwned, ActiveLinked, Administrators int
 	// ValidFor says how long the cards and PINs that the source brings are good, where they are temporary (K6, P7).
 	ValidFor map[store.Property]time.Duration
 	// PINsRaised is true when PINs are longer from this run on (P6).

@@ -130,6 +130,9 @@ func (w *world) run(source string) Run {
 		if u.Active && u.Owner == source {
 			r.ActiveOwned++
 		}
+		if u.Active && slices.ContainsFunc(u.Origins, func(ref store.OriginRef) bool { return ref.Source == source }) {
+			r.ActiveLinked++
+		}
 		if u.Active && u.Administrator {
 			r.Administrators++
 		}
@@ -388,6 +391,9 @@ func listText(list []store.Value, owner string) string {
 		text := v.V
 		if by := strings.Join(v.Origins, "+"); by != owner {
 			text += "[" + by + "]"
+		}
+		if !v.Expires.IsZero() {
+			text += v.Expires.Format("(until 2T15:04)")
 		}
 		parts = append(parts, text)
 	}
