@@ -133,7 +133,7 @@ func sentence(e events.UserChanged) string {
 	if e.Kind == "updated" {
 		var parts []string
 		for _, property := range slices.Sorted(maps.Keys(e.Changed)) {
-			parts = append(parts, fmt.Sprintf("%s %q → %q", property, show(e.Changed[property].Old), show(e.Changed[property].New)))
+			parts = append(parts, fmt.Sprintf("%s %q → %q", property, fmt.Sprint(e.Changed[property].Old), fmt.Sprint(e.Changed[property].New)))
 		}
 		text += ": " + strings.Join(parts, ", ")
 	}
@@ -142,5 +142,3 @@ func sentence(e events.UserChanged) string {
 	}
 	return text
 }
-
-func show(v any) string { return fmt.Sprint(v) }
