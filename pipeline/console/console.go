@@ -137,5 +137,8 @@ func (c *Console) Stop() error {
 	if err := c.server.Shutdown(ctx); err != nil {
 		return c.server.Close()
 	}
-	return c.listener.Close()
+	if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) { // it was never served
+		return err
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func (s *site) run(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	data.Facts = show.Run(data.Run)
-	v := view{Title: data.Run.Source + ", run " + strconv.FormatUint(data.Run.Number, 10), Section: "runs", Data: &data}
+	v := view{Title: "Run " + strconv.FormatUint(data.Run.Number, 10) + " of " + data.Run.Source, Section: "runs", Data: &data}
 	if data.Run.State == store.Running {
 		v.Again = soon
 	}
