@@ -31,10 +31,10 @@ func (s *site) source(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	data := struct {
-		pipeline.SourceStatus
-		Runs []store.Run
+		Source pipeline.SourceStatus
+		Runs   []store.Run
 	}{status.Sources[at], runs}
-	return s.write(w, r, http.StatusOK, "source", view{Title: name, Section: "status", Again: again(data.SourceStatus), Data: data})
+	return s.write(w, r, http.StatusOK, "source", view{Title: name, Section: "status", Again: again(data.Source), Data: data})
 }
 
 // sync asks for a run and goes to where it can be followed.
