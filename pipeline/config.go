@@ -21,10 +21,12 @@ const (
 	RoleConnector  = "connector"
 	RoleNormalizer = "normalizer"
 	RoleReconciler = "reconciler"
+	// RoleConsole only asks and sends commands, as package console does with the node's client.
+	RoleConsole = "console"
 )
 
 // Roles are all roles in the order of a record's way.
-var Roles = []string{RoleConnector, RoleNormalizer, RoleReconciler}
+var Roles = []string{RoleConnector, RoleNormalizer, RoleReconciler, RoleConsole}
 
 // Config is everything that a pipeline needs to know.
 type Config struct {
@@ -182,6 +184,11 @@ func (c *Config) served() (sources []Source) {
 }
 
 func (c *Config) has(role string) bool { return len(c.Roles) == 0 || slices.Contains(c.Roles, role) }
+
+// works reports whether this process does any part of the work, beyond asking.
+func (c *Config) works() bool {
+	return c.has(RoleConnector) || c.has(RoleNormalizer) || c.has(RoleReconciler)
+}
 
 func (c *Config) jobLease() time.Duration {
 	if c.JobLease > 0 {

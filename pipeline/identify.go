@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"rollcall/connectors"
@@ -72,12 +71,12 @@ func (s *service) identifyPIN(ctx context.Context, q Identity) (found Identified
 		return found, connectors.Hint(errors.New("PINs are not kept here"), "pins in the configuration")
 	}
 	begun := time.Now()
-	if until := s.lockout.until(q.Caller, begun); !until.IsZero() {
+	if until := s.lockout.Until(q.Caller, begun); !until.IsZero() {
 		return Identified{Result: IdentifiedLocked, Until: until}, nil
 	}
 	found, err = s.activeHolder(store.Claim{Space: store.PINHashes, Value: s.config.ByHand.HashPIN(q.PIN)})
 	if err == nil && found.Result != IdentifiedActive {
-		s.lockout.fail(q.Caller, begun)
+		s.lockout.Fail(q.Caller, begun)
 	}
 	select {
 	case <-ctx.Done():
@@ -116,56 +115,4 @@ func ended(u *store.User, c store.Claim, now time.Time) bool {
 	return (c.Space == store.CardNumbers || c.Space == store.PINHashes) && slices.ContainsFunc(list, func(v store.Value) bool {
 		return v.V == c.Value && !v.Expires.IsZero() && !v.Expires.After(now)
 	})
-}
-
-// lockout remembers wrong PINs by caller. It is this process's own: it decides nothing about users.
-type lockout struct {
-	mu       sync.Mutex
-	failures map[string][]time.Time
-}
-
-const (
-	lockAfter   = 5
-	lockFor     = 15 * time.Minute
-	maxLockouts = 10_000
-)
-
-// until returns when a caller may ask again, the zero time for now. A right PIN between wrong ones does not help.
-func (l *lockout) until(caller string, now time.Time) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	recent := l.recent(caller, now)
-	if len(recent) < lockAfter {
-		return time.Time{}
-	}
-	return recent[len(recent)-1].Add(lockFor)
-}
-
-func (l *lockout) fail(caller string, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.failures == nil || len(l.failures) >= maxLockouts {
-		l.sweep(now)
-	}
-	l.failures[caller] = append(l.recent(caller, now), now)
-}
-
-// recent returns a caller's failures of the last 15 minutes.
-func (l *lockout) recent(caller string, now time.Time) []time.Time {
-	return slices.DeleteFunc(slices.Clone(l.failures[caller]), func(at time.Time) bool { return now.Sub(at) >= lockFor })
-}
-
-// sweep forgets callers whose failures are old. Callers name themselves: where so many names fail at once, nothing is
-// lost in forgetting them all.
-func (l *lockout) sweep(now time.Time) {
-	left := map[string][]time.Time{}
-	for caller := range l.failures {
-		if recent := l.recent(caller, now); len(recent) > 0 {
-			left[caller] = recent
-		}
-	}
-	if len(left) >= maxLockouts {
-		left = map[string][]time.Time{}
-	}
-	l.failures = left
 }

@@ -10,23 +10,23 @@ import (
 // the memory.
 func TestLockout(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-	var l lockout
+	var l Lockout
 	for range 4 {
-		l.fail("a", now)
+		l.Fail("a", now)
 	}
 	now = now.Add(10 * time.Minute)
-	if until := l.until("a", now); !until.IsZero() {
+	if until := l.Until("a", now); !until.IsZero() {
 		t.Errorf("locked after four: %s", until)
 	}
-	l.fail("a", now)
-	if until := l.until("a", now); !until.Equal(now.Add(15 * time.Minute)) {
+	l.Fail("a", now)
+	if until := l.Until("a", now); !until.Equal(now.Add(15 * time.Minute)) {
 		t.Errorf("locked until %s", until)
 	}
-	if until := l.until("a", now.Add(15*time.Minute)); !until.IsZero() {
+	if until := l.Until("a", now.Add(15*time.Minute)); !until.IsZero() {
 		t.Errorf("still locked: %s", until)
 	}
 	for n := range 3 * maxLockouts {
-		l.fail(fmt.Sprint(n), now)
+		l.Fail(fmt.Sprint(n), now)
 	}
 	if len(l.failures) > maxLockouts {
 		t.Errorf("%d callers are remembered", len(l.failures))

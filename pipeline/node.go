@@ -116,6 +116,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.connect(embedded); err != nil {
 		return err
 	}
+	if !n.config.works() {
+		return nil
+	}
 	if err := n.openStreams(ctx); err != nil {
 		return err
 	}
@@ -231,6 +234,9 @@ func (n *Node) startStages(ctx context.Context) error {
 		}
 		stage := newWorker(n.bus, n.Client(), &n.config, n.rules, n.log)
 		n.group.Go(func() error { return n.insist(ctx, "work", stage.run) })
+	}
+	if !n.config.works() {
+		n.group.Go(func() error { <-ctx.Done(); return nil })
 	}
 	if n.config.has(RoleConnector) || n.broker != nil { // where the files are that sources are read from
 		return n.startExporter(ctx)

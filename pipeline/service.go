@@ -29,7 +29,7 @@ type service struct {
 	// lease is nil where there is no other reconciler.
 	lease   *lease
 	log     zerolog.Logger
-	lockout lockout
+	lockout Lockout
 	key     *pinKey
 }
 

@@ -130,7 +130,7 @@ func sentence(e events.UserChanged) string {
 	if e.Kind == "updated" && len(e.Changed) > 0 { // when a card ends is no value that events show
 		parts := make([]string, 0, len(e.Changed))
 		for _, property := range slices.Sorted(maps.Keys(e.Changed)) {
-			parts = append(parts, fmt.Sprintf("%s %q → %q", property, show(e.Changed[property].Old), show(e.Changed[property].New)))
+			parts = append(parts, fmt.Sprintf("%s %q → %q", property, valueText(e.Changed[property].Old), valueText(e.Changed[property].New)))
 		}
 		text += ": " + strings.Join(parts, ", ")
 	}
@@ -159,8 +159,8 @@ func because(c events.Cause) string {
 	return "  (" + text + ")"
 }
 
-// show is a property's value as an event has it: a text, or a list of them.
-func show(v any) string {
+// valueText is a property's value as an event has it: a text, or a list of them.
+func valueText(v any) string {
 	list, ok := v.([]any)
 	if !ok {
 		return fmt.Sprint(v)

@@ -2,15 +2,14 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -43,7 +42,7 @@ func (a *app) heldPlan(ctx context.Context, client *pipeline.Client, source stri
 	if err != nil {
 		return err
 	}
-	a.say("\nHeld: %s.\nTo let it:\n  %s\n", plain(run.Reason), a.pasteable("rollcall approve "+source+" "+short(run.Plan)))
+	a.say("\nHeld: %s.\nTo let it:\n  %s\n", plain(run.Reason), a.pasteable("rollcall approve "+source+" "+show.Hash(run.Plan)))
 	return nil
 }
 
@@ -62,34 +61,7 @@ func (a *app) planText(ctx context.Context, client *pipeline.Client, source stri
 
 // planJSON prints a run with its changes as one document, however many they are.
 func (a *app) planJSON(ctx context.Context, client *pipeline.Client, source string, number uint64) error {
-	w := bufio.NewWriter(a.stdout)
-	w.WriteString(`{"changes":[`)
-	separator := ""
-	run, err := client.Plan(ctx, source, number, func(e pipeline.PlanEntry) error {
-		w.WriteString(separator)
-		separator = ","
-		return compact(w, e)
-	})
-	if err != nil {
-		return err
-	}
-	w.WriteString("],")
-	rest, err := json.Marshal(run)
-	if err != nil {
-		return err
-	}
-	w.Write(rest[1:])
-	w.WriteString("\n")
-	return w.Flush()
-}
-
-func compact(w *bufio.Writer, v any) error {
-	var b bytes.Buffer
-	if err := line(&b, v); err != nil {
-		return err
-	}
-	_, err := w.Write(bytes.TrimSpace(b.Bytes()))
-	return err
+	return show.Plan(ctx, a.stdout, client, source, number)
 }
 
 func (a *app) approve() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 
 	"rollcall/events"
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -46,7 +47,7 @@ func userColumns() []userColumn {
 	for _, p := range store.Properties() {
 		all = append(all, userColumn{p.String(), func(u *store.User) string {
 			if p.Multi() {
-				return values(*u, p)
+				return show.Values(*u, p)
 			}
 			return u.Text[p]
 		}})

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -49,17 +50,10 @@ func (a *app) listRuns(runs []store.Run) error {
 	}
 	t := newTable(a.stdout, "SOURCE", "RUN", "STARTED", "KIND", "STATE", "READ", "CREATED", "UPDATED", "DEACTIVATED", "UNCHANGED", "TOOK", "REASON")
 	for _, r := range runs {
-		t.row(r.Source, fmt.Sprint(r.Number), clock(r.Started), kind(r), r.State, fmt.Sprint(r.Read), fmt.Sprint(r.Created),
+		t.row(r.Source, fmt.Sprint(r.Number), clock(r.Started), show.Kind(r), r.State, fmt.Sprint(r.Read), fmt.Sprint(r.Created),
 			fmt.Sprint(r.Updated), fmt.Sprint(r.Deactivated), fmt.Sprint(r.Unchanged), seconds(r.Seconds), r.Reason)
 	}
 	return t.end()
-}
-
-func kind(r store.Run) string {
-	if r.DryRun {
-		return r.Kind + ", dry"
-	}
-	return r.Kind
 }
 
 func (a *app) showRun() *cobra.Command {
@@ -93,45 +87,12 @@ func (a *app) showRun() *cobra.Command {
 	return a.jsonFlag(cmd)
 }
 
-// scopeOf is the run's kind, with a word where it read everything although it was not meant to.
-func scopeOf(r store.Run) string {
-	if r.Whole && r.Kind != "full" {
-		return kind(r) + ", but everything was read"
-	}
-	return kind(r)
-}
-
 // describe prints all that is known of a run.
 func (a *app) describe(r store.Run) error {
 	t := newTable(a.stdout)
-	show := func(name, value string) {
-		if value != "" && value != "0" {
-			t.row(name, value)
-		}
-	}
-	show("source", r.Source)
-	show("run", fmt.Sprint(r.Number))
-	show("kind", scopeOf(r))
-	show("state", r.State)
-	show("reason", r.Reason)
-	show("try", a.pasteable(r.Try))
-	show("plan", r.Plan)
-	show("started", clock(r.Started))
-	show("finished", clock(r.Finished))
-	show("took", seconds(r.Seconds))
-	show("compared with run", fmt.Sprint(r.From))
-	show("server", r.Server)
-	show("evidence of the end", r.Evidence)
-	show("checkpoint before", r.Since)
-	show("checkpoint after", r.Until)
-	show("read", fmt.Sprintf("%d in %d pages, %d bytes, %s waiting for the source", r.Read, r.Pages, r.Bytes, seconds(r.Wire)))
-	for _, c := range []struct {
-		name string
-		n    int
-	}{{"unchanged", r.Unchanged}, {"created", r.Created}, {"updated", r.Updated}, {"deactivated", r.Deactivated}, {"reactivated", r.Reactivated},
-		{"merged", r.Merged}, {"ignored", r.Ignored}, {"disabled", r.Disabled}, {"conflicts", r.Conflicts}, {"rejected", r.Rejected},
-		{"deletions", r.Deletions}, {"warnings", r.Warnings}} {
-		show(c.name, fmt.Sprint(c.n))
+	r.Try = a.pasteable(r.Try)
+	for _, f := range show.Run(r) {
+		t.row(f.Name, f.Value)
 	}
 	if err := t.end(); err != nil {
 		return err

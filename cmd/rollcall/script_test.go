@@ -4,9 +4,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"flag"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,7 +143,7 @@ func scripts(dir string, setup func(*testscript.Env) error) testscript.Params {
 			}
 			return setup(e)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "waitfor": waitFor},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "waitfor": waitFor, "console": askConsole},
 	}
 }
 
@@ -173,4 +176,27 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s did not come", args[0])
+}
+
+// askConsole sends a request with the token to the console whose server logs into the file "log", and prints the answer:
+// console GET /api/v1/status, or console POST /api/v1/sources/people/sync {"dry_run":true}. "!" wants an answer that is an error.
+func askConsole(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: console METHOD PATH [BODY]")
+	}
+	url := regexp.MustCompile(`"url":"([^"]+)/"`).FindStringSubmatch(ts.ReadFile("log"))
+	if url == nil {
+		ts.Fatalf("no console in the log")
+	}
+	r, err := http.NewRequest(args[0], url[1]+args[1], strings.NewReader(strings.Join(args[2:], " ")))
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(ts.ReadFile("rollcall-data/console.token")))
+	answer, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer answer.Body.Close()
+	_, err = io.Copy(ts.Stdout(), answer.Body)
+	ts.Check(err)
+	if failed := answer.StatusCode >= 400; failed != neg {
+		ts.Fatalf("%s %s: %s", args[0], args[1], answer.Status)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/cmd/rollcall/config"
 	"rollcall/pipeline"
+	"rollcall/pipeline/console"
 )
 
 func (a *app) serve() *cobra.Command {
@@ -22,7 +23,8 @@ func (a *app) serve() *cobra.Command {
 		Long:  "Run the pipeline: sources on their schedules, and everything that other commands and programs ask for.",
 		Example: `  rollcall serve
   rollcall serve --roles connector,normalizer      on one of several machines with an external NATS
-  rollcall serve --roles connector --sources corp  where only that directory can be reached`,
+  rollcall serve --roles connector --sources corp  where only that directory can be reached
+  rollcall serve --roles console                   the web page alone, at console.listen`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, role := range only {
@@ -38,6 +40,9 @@ func (a *app) serve() *cobra.Command {
 				if _, err := source(c, name); err != nil {
 					return err
 				}
+			}
+			if slices.Contains(only, pipeline.RoleConsole) && c.Console.Listen == "" {
+				return usage(try(errors.New("--roles: "+c.Path+" does not say where the console listens"), "console: {listen: 127.0.0.1:8440}"))
 			}
 			c.Pipeline.Roles, c.Pipeline.Serves = only, serves
 			if cmd.Flags().Changed("metrics-listen") {
@@ -78,20 +83,43 @@ func (a *app) runNode(ctx context.Context, c *config.Config, log zerolog.Logger)
 	if address := node.MetricsAddress(); address != "" {
 		log.Info().Str("address", address).Msg("metrics and probes")
 	}
+	site, err := openConsole(c, node, log)
+	if err != nil {
+		return errors.Join(err, node.Stop())
+	}
 	log.Info().Str("data_dir", c.Pipeline.DataDir).Str("nats", node.URL()).Msg("rollcall runs, Ctrl-C stops it")
-	err = a.until(ctx, node)
+	err = a.until(ctx, node, site)
 	log.Info().Err(err).Msg("rollcall stopped")
 	return err
 }
 
-// until waits for Ctrl-C, or for the pipeline to end on its own.
-func (a *app) until(ctx context.Context, node *pipeline.Node) error {
-	ended := make(chan error, 1)
-	go func() { ended <- node.Wait() }()
-	select {
-	case err := <-ended:
-		return errors.Join(err, node.Stop())
-	case <-ctx.Done():
-		return node.Stop()
+// openConsole opens the console where this process has that role and the configuration says where, nil elsewhere.
+func openConsole(c *config.Config, node *pipeline.Node, log zerolog.Logger) (*console.Console, error) {
+	roles := c.Pipeline.Roles
+	if c.Console.Listen == "" || len(roles) > 0 && !slices.Contains(roles, pipeline.RoleConsole) {
+		return nil, nil
 	}
+	site, err := console.Open(c.Console, node.Client(), log)
+	if err == nil {
+		log.Info().Str("url", site.URL()).Msg("console")
+	}
+	return site, err
+}
+
+// until waits for Ctrl-C, or for the pipeline or the console to end on its own.
+func (a *app) until(ctx context.Context, node *pipeline.Node, site *console.Console) error {
+	ended := make(chan error, 2)
+	go func() { ended <- node.Wait() }()
+	if site != nil {
+		go func() { ended <- site.Serve() }()
+	}
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+	}
+	if site != nil { // whoever waits for an answer may still get it from the pipeline
+		err = errors.Join(err, site.Stop())
+	}
+	return errors.Join(err, node.Stop())
 }

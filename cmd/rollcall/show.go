@@ -2,13 +2,12 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"rollcall/pipeline/show"
 )
 
 // table writes rows in columns when it ends. Cells are escaped.
@@ -51,54 +50,16 @@ func (t *table) end() error {
 }
 
 // line writes v as one line of JSON.
-func line(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
-}
+func line(w io.Writer, v any) error { return show.Line(w, v) }
 
 // plain escapes what would do something to a terminal.
-func plain(s string) string {
-	if !strings.ContainsFunc(s, unprintable) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unprintable(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+func plain(s string) string { return show.Plain(s) }
 
 // thousands writes 12345 as "12,345".
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func thousands(n int) string { return show.Thousands(n) }
 
 // clock writes a time for a table.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
-}
+func clock(t time.Time) string { return show.Clock(t) }
 
 // seconds writes how long something took.
-func seconds(s float64) string {
-	if s >= 100 {
-		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-	}
-	if s < 1 {
-		return fmt.Sprintf("%.2fs", s)
-	}
-	return fmt.Sprintf("%.1fs", s)
-}
+func seconds(s float64) string { return show.Seconds(s) }

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/cmd/rollcall/config"
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -150,7 +151,7 @@ func (a *app) showRetirement(ctx context.Context, client *pipeline.Client, r pip
 	for _, sentence := range plan.Changes {
 		a.say("%s\n", plain(sentence))
 	}
-	line := fmt.Sprintf("rollcall sources retire %s %s --apply %s", r.Source, wayOf(r), short(plan.Plan))
+	line := fmt.Sprintf("rollcall sources retire %s %s --apply %s", r.Source, wayOf(r), show.Hash(plan.Plan))
 	a.say("\n%s: %s.\nTo let it:\n  %s\n", r.Source, sumOf(plan), a.pasteable(line))
 	return nil
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 )
 
 func (a *app) status() *cobra.Command {
@@ -36,9 +36,9 @@ func (a *app) status() *cobra.Command {
 func (a *app) describeStatus(s pipeline.Status) error {
 	t := newTable(a.stdout)
 	t.row("users", fmt.Sprintf("%s, %s of them active", thousands(s.Users), thousands(s.Active)))
-	t.row("revision", fmt.Sprintf("%d, %s", s.Revision, behind(s.Revision, s.Relayed, "told to subscribers")))
-	t.row("log", fmt.Sprintf("%d, %s", s.LogEnd, behind(s.LogEnd, s.Log, "handled")))
-	t.row("lag", describeLag(s.Lag))
+	t.row("revision", fmt.Sprintf("%d, %s", s.Revision, show.Behind(s.Revision, s.Relayed, "told to subscribers")))
+	t.row("log", fmt.Sprintf("%d, %s", s.LogEnd, show.Behind(s.LogEnd, s.Log, "handled")))
+	t.row("lag", show.Lag(s.Lag))
 	t.row("dead letters", fmt.Sprint(s.DeadLetters))
 	if s.Letters > 0 {
 		t.row("PINs to mail", fmt.Sprint(s.Letters))
@@ -49,7 +49,7 @@ func (a *app) describeStatus(s pipeline.Status) error {
 		if r.Leads {
 			what, log = "leads", s.Log
 		}
-		t.row(what, fmt.Sprintf("%s, %s", r.Name, behind(s.LogEnd, log, "handled")))
+		t.row(what, fmt.Sprintf("%s, %s", r.Name, show.Behind(s.LogEnd, log, "handled")))
 	}
 	if err := t.end(); err != nil {
 		return err
@@ -68,40 +68,8 @@ func (a *app) describeStatus(s pipeline.Status) error {
 	return t.end()
 }
 
-// behind says how far something is behind an end.
-func behind(end, done uint64, what string) string {
-	if done >= end {
-		return "all " + what
-	}
-	return fmt.Sprintf("%d not yet %s", end-done, what)
-}
-
-// describeLag says what waits for which stage, and how long the oldest has.
-func describeLag(l pipeline.Lag) string {
-	if l.Records == 0 && l.Messages == 0 && l.Revisions == 0 {
-		return "none"
-	}
-	return fmt.Sprintf("%s records, %s messages of the log, %s events; the oldest for %s", thousands(int(l.Records)), thousands(int(l.Messages)),
-		thousands(int(l.Revisions)), time.Duration(max(l.Unapplied, l.Unrelayed)*float64(time.Second)).Round(time.Second))
-}
-
 func sourceRow(s pipeline.SourceStatus) []string {
-	row := []string{s.Name, s.Schedule, thousands(s.Entries), thousands(s.Active), "-", "-", "", ""}
-	switch {
-	case !s.Configured:
-		row[1] = "not in the configuration"
-	case !s.Enabled:
-		row[1] = "not enabled"
-	case s.Live && s.Session:
-		row[1] = "live, in session"
-	case s.Live:
-		row[1] = "live, no session"
-	case s.Schedule == "":
-		row[1] = "by hand"
-	}
-	if s.Held != 0 {
-		row[1] += ", held"
-	}
+	row := []string{s.Name, show.Schedule(s), thousands(s.Entries), thousands(s.Active), "-", "-", "", ""}
 	if !s.AppliedAt.IsZero() {
 		row[4] = clock(s.AppliedAt)
 	}

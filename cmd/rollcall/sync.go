@@ -12,6 +12,7 @@ import (
 	"rollcall/cmd/rollcall/config"
 	"rollcall/connectors"
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -163,7 +164,7 @@ func (a *app) result(ctx context.Context, client *pipeline.Client, run store.Run
 	}
 	a.say("%s\n", plain(summary(run, took)))
 	if run.State == store.Held {
-		a.say("%s", a.pasteable(fmt.Sprintf("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, short(run.Plan))))
+		a.say("%s", a.pasteable(fmt.Sprintf("  rollcall plan %s\n  rollcall approve %s %s\n", run.Source, run.Source, show.Hash(run.Plan))))
 	}
 	return nil
 }
@@ -252,6 +253,3 @@ func beside(run store.Run) string {
 	}
 	return b.String()
 }
-
-// short is what identifies a plan on a command line.
-func short(hash string) string { return hash[:min(8, len(hash))] }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcall/pipeline"
+	"rollcall/pipeline/show"
 	"rollcall/store"
 )
 
@@ -81,7 +82,7 @@ type usersTable struct{ rows [][]string }
 
 func (t *usersTable) add(u store.User) error {
 	t.rows = append(t.rows, []string{u.Text[store.UserName], u.Text[store.FullName], u.Text[store.Email], u.Text[store.Phone],
-		u.Text[store.Department], values(u, store.Cards), u.Label, standing(u)})
+		u.Text[store.Department], show.Values(u, store.Cards), u.Label, show.Standing(u)})
 	return nil
 }
 
@@ -97,16 +98,6 @@ func (t *usersTable) write(w io.Writer, limit int) error {
 		out.row(row...)
 	}
 	return out.end()
-}
-
-func standing(u store.User) string {
-	if u.Active {
-		return "active"
-	}
-	if u.Anonymized {
-		return "anonymous"
-	}
-	return "inactive (" + u.InactiveReason + ")"
 }
 
 func (a *app) showUser() *cobra.Command {
@@ -137,36 +128,8 @@ func (a *app) showUser() *cobra.Command {
 
 func (a *app) describeUser(u store.User) error {
 	t := newTable(a.stdout)
-	for _, p := range store.Properties() {
-		value := ""
-		if p.Multi() {
-			value = values(u, p)
-		} else {
-			value = u.Text[p]
-		}
-		if value != "" {
-			t.row(p.String(), value)
-		}
+	for _, f := range show.User(u) {
+		t.row(f.Name, f.Value)
 	}
-	t.row("state", standing(u))
-	t.row("synchronization_source", u.Label)
-	t.row("revision", fmt.Sprint(u.Revision))
-	t.row("id", u.ID)
 	return t.end()
-}
-
-// values joins a list; PINs are only counted.
-func values(u store.User, p store.Property) string {
-	list := u.List[p.List()]
-	if p == store.PINs {
-		if len(list) == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%d, not shown", len(list))
-	}
-	all := make([]string, len(list))
-	for i, v := range list {
-		all[i] = v.V
-	}
-	return strings.Join(all, ", ")
 }

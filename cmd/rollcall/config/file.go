@@ -17,6 +17,7 @@ type file struct {
 	DataDir               string                `yaml:"data_dir"`
 	NATS                  natsSection           `yaml:"nats"`
 	Metrics               metrics               `yaml:"metrics"`
+	Console               consoleSection        `yaml:"console"`
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
@@ -118,6 +119,7 @@ func (f *file) check(d *decoder) {
 	if _, _, err := net.SplitHostPort(f.Metrics.Listen); f.Metrics.Listen != "" && err != nil {
 		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
 	}
+	f.Console.check(d)
 	f.checkServers(d)
 	f.NATS.checkUser(d)
 	f.checkMail(d)

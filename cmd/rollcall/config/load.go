@@ -13,6 +13,7 @@ import (
 
 	"rollcall/connectors"
 	"rollcall/pipeline"
+	"rollcall/pipeline/console"
 )
 
 // Config is a configuration without mistakes.
@@ -20,8 +21,9 @@ type Config struct {
 	// Path is the file it came from.
 	Path string
 	Log  Log
-	// Pipeline holds everything that runs.
+	// Pipeline holds everything that runs, but the console.
 	Pipeline pipeline.Config
+	Console  console.Config
 	// Notes are sentences on what is possible and probably not meant.
 	Notes []string
 }
@@ -78,7 +80,7 @@ func (d *decoder) all(top ast.Node, f *file) {
 }
 
 func (f *file) compose(path string) *Config {
-	c := &Config{Path: path, Log: f.Log, Notes: f.notes(), Pipeline: pipeline.Config{
+	c := &Config{Path: path, Log: f.Log, Notes: f.notes(), Console: f.Console.compose(f.DataDir), Pipeline: pipeline.Config{
 		DataDir:       f.DataDir,
 		NATS:          f.NATS.compose(),
 		MetricsListen: f.Metrics.Listen,
