@@ -45,6 +45,9 @@ func (dirsync) whole(p *pass, c *checkpoint) error {
 
 func (dirsync) changes(p *pass, c *checkpoint) (bool, error) {
 	for _, context := range distinct(c.Contexts) {
+		if len(c.Cookies[context]) == 0 {
+			return false, errExpired("the cookie of %s is missing", context)
+		}
 		var keys []string
 		cookie, err := p.dirsync(context, "(objectClass=*)", c.Cookies[context], func(key string) { keys = append(keys, key) })
 		if err != nil {

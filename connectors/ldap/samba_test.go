@@ -75,5 +75,7 @@ func TestActiveDirectory(t *testing.T) {
 	if _, _, err := read(t, c); err == nil || !strings.Contains(err.Error(), "the password is wrong (49, data 52e)") {
 		t.Errorf("a wrong password: %v", err)
 	}
-	playModes(t, newVillage(t, s, "active-directory"), "dirsync", "usn")
+	v := newVillage(t, s, "active-directory")
+	t.Run("doubtful cookies", func(t *testing.T) { playDoubts(t, v, "dirsync") })
+	playModes(t, v, "dirsync", "usn")
 }

@@ -84,6 +84,7 @@ func TestEveryEarlyEnd(t *testing.T) {
 		{"access", []ldaptest.Message{done(ldaptest.Result{Code: 50})}, connectors.ErrDenied, "(50)", "the right to read"},
 		{"base", []ldaptest.Message{done(ldaptest.Result{Code: 32, Matched: "dc=com"})}, connectors.ErrScope, "but dc=com is there", "base_dns"},
 		{"busy", []ldaptest.Message{alice, done(ldaptest.Result{Code: 51})}, connectors.ErrIncomplete, "(51)", "less busy"},
+		{"refresh required", []ldaptest.Message{alice, done(ldaptest.Result{Code: 4096})}, connectors.ErrCheckpointExpired, "(4096)", "reads everything"},
 		{"no paging control", []ldaptest.Message{alice, done(ldaptest.Result{})}, connectors.ErrIncomplete, "without the paging control", "RFC 2696"},
 		{"pages in a circle", []ldaptest.Message{done(ldaptest.Result{Paging: true, Cookie: "again"})}, connectors.ErrIncomplete, "circle", "page_size"},
 		{"silence", []ldaptest.Message{alice, {Hang: true}}, connectors.ErrIncomplete, "silent for 300ms", "overloaded"},
