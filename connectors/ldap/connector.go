@@ -84,6 +84,7 @@ type pass struct {
 	partial    []partialEntry              // entries of this page with more values to fetch
 	hurried    bool                        // another pass from the same checkpoint follows
 	outside    bool                        // what comes is not in the scope
+	blind      bool                        // the account sees nobody who is deleted
 	key        string                      // of the entry that comes, where the server tells it beside the entry
 	taken      int                         // entries that came
 	entries    int                         // entries that were emitted

@@ -13,27 +13,34 @@ import (
 	"rollcall/connectors/ldap/ldaptest"
 )
 
-// tampered is a checkpoint with every cookie replaced.
-func tampered(t testing.TB, since connectors.Checkpoint, cookie func(string) string) connectors.Checkpoint {
+// altered is a checkpoint with another value of a field.
+func altered(t testing.TB, since connectors.Checkpoint, field string, value any) connectors.Checkpoint {
 	t.Helper()
 	var fields map[string]any
 	if err := json.Unmarshal(since, &fields); err != nil {
 		t.Fatal(err)
 	}
-	cookies, changed := map[string][]byte{}, map[string][]byte{}
-	raw, _ := json.Marshal(fields["cookies"])
-	if err := json.Unmarshal(raw, &cookies); err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range cookies {
-		changed[name] = []byte(cookie(string(value)))
-	}
-	fields["cookies"] = changed
+	fields[field] = value
 	data, err := json.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// tampered is a checkpoint with every cookie replaced.
+func tampered(t testing.TB, since connectors.Checkpoint, cookie func(string) string) connectors.Checkpoint {
+	t.Helper()
+	var fields struct {
+		Cookies map[string][]byte `json:"cookies"`
+	}
+	if err := json.Unmarshal(since, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range fields.Cookies {
+		fields.Cookies[name] = []byte(cookie(string(value)))
+	}
+	return altered(t, since, "cookies", fields.Cookies)
 }
 
 // doubts are the cookies that a server of a type must not be trusted with.

@@ -119,11 +119,17 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		}
 		lines = append(lines, line)
 	}
-	chosen, err := s.pass(se, nil).choose()
+	p := s.pass(se, nil)
+	chosen, err := p.choose()
 	if err != nil {
 		return lines, err
 	}
-	return append(lines, chosen.explain()...), nil
+	lines = append(lines, chosen.explain()...)
+	if p.blind {
+		lines = append(lines, "warning: "+s.identity()+" sees nobody in CN=Deleted Objects: every run reads everybody's key to find who is gone; "+
+			"an administrator can let it (dsacls \"CN=Deleted Objects,DC=…\" /takeownership, then /G account:LCRP)")
+	}
+	return lines, nil
 }
 
 // checkBase looks at the first entry of a base.
