@@ -94,6 +94,8 @@ func sourceRow(s pipeline.SourceStatus) []string {
 		row[1] = "not enabled"
 	case s.Live && s.Session:
 		row[1] = "live, in session"
+	case s.Live && s.NoSession != "" && s.Schedule != "":
+		row[1] = s.Schedule + ", no session"
 	case s.Live:
 		row[1] = "live, no session"
 	case s.Schedule == "":
@@ -107,6 +109,9 @@ func sourceRow(s pipeline.SourceStatus) []string {
 	}
 	if s.Last != nil {
 		row[5], row[6], row[7] = clock(s.Last.Started), s.Last.State, s.Last.Reason
+	}
+	if row[7] == "" && s.Live && !s.Session {
+		row[7] = s.NoSession
 	}
 	return row
 }

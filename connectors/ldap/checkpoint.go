@@ -62,6 +62,9 @@ func (c *checkpoint) clone() *checkpoint {
 	return &copied
 }
 
+// scans reports whether every pass from here tells who is there.
+func (c *checkpoint) scans() bool { return c.Way == "poll" || c.Scan }
+
 // decodeCheckpoint reads a checkpoint that this source can go on from, nil for the beginning.
 func (s *source) decodeCheckpoint(since connectors.Checkpoint) (*checkpoint, error) {
 	if since == nil {

@@ -236,8 +236,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live && (c.Changes == "full" || c.Changes == "poll"):
-		return connectors.Hint(fmt.Errorf("live: changes: %s cannot be followed", c.Changes), "changes: auto, or live: false and a schedule")
+	case c.Live && c.Changes == "full":
+		return connectors.Hint(errors.New("live: changes: full cannot be followed"), "changes: auto, or live: false and a schedule")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}

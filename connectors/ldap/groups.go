@@ -118,15 +118,12 @@ func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
 	for i, r := range d.gone {
 		keys[i] = r.Key
 	}
-	person, group := map[string]bool{}, map[string]bool{}
-	if err := p.lookUpAll(keys, person); err != nil {
-		return err
-	}
-	if err := p.ofGroups().pass(p.session, nil).lookUpAll(keys, group); err != nil {
+	there, err := p.lookUpEverywhere(keys)
+	if err != nil {
 		return err
 	}
 	for _, r := range d.gone {
-		if person[r.Key] || group[r.Key] {
+		if there[r.Key] {
 			continue
 		}
 		if err := emit(r); err != nil {
@@ -134,6 +131,24 @@ func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
 		}
 	}
 	return nil
+}
+
+// lookUpEverywhere says which of the keys are people or groups.
+func (p *pass) lookUpEverywhere(keys []string) (map[string]bool, error) {
+	there := map[string]bool{}
+	if err := p.lookUpAll(keys, there); err != nil {
+		return nil, err
+	}
+	of := p.ofGroups()
+	if of == nil {
+		return there, nil
+	}
+	group := map[string]bool{}
+	err := of.pass(p.session, nil).lookUpAll(keys, group)
+	for key, is := range group {
+		there[key] = there[key] || is
+	}
+	return there, err
 }
 
 // asGroup makes a group's record of an entry's: nobody signs in as a group, so none is disabled.

@@ -113,7 +113,8 @@ func playRestored(t *testing.T, v *village, changes string) {
 	b := &books{t: t, config: &c}
 	b.begin()
 	if changes == "dirsync" {
-		other := books{t: t, config: &c, next: altered(t, b.next, "domain", "00000000-0000-4000-8000-000000000000")}
+		other := *b
+		other.next = altered(t, b.next, "domain", "00000000-0000-4000-8000-000000000000")
 		if told, err := other.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
 			t.Errorf("another domain: told of %d, %v", told, err)
 		}
