@@ -26,6 +26,8 @@ type checkpoint struct {
 	// Clock is the time of the newest change that polling saw, and Attribute where it stands.
 	Clock     time.Time `json:"clock,omitzero"`
 	Attribute string    `json:"attribute,omitempty"`
+	// Witnesses are, by naming context, the entries that OpenLDAP changed last.
+	Witnesses map[string]witness `json:"witnesses,omitempty"`
 	// Service, Invocation and USN are a domain controller's name, its database and the number of its last change, Domain the ids of its
 	// naming contexts.
 	Service    string `json:"service,omitempty"`
@@ -58,7 +60,7 @@ func (c *checkpoint) encode() (connectors.Checkpoint, error) { return json.Marsh
 
 func (c *checkpoint) clone() *checkpoint {
 	copied := *c
-	copied.Contexts, copied.Cookies = maps.Clone(c.Contexts), maps.Clone(c.Cookies)
+	copied.Contexts, copied.Cookies, copied.Witnesses = maps.Clone(c.Contexts), maps.Clone(c.Cookies), maps.Clone(c.Witnesses)
 	return &copied
 }
 

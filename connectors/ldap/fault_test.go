@@ -109,6 +109,35 @@ func TestDoubtfulCookies(t *testing.T) {
 	playDoubts(t, newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap"), "syncrepl")
 }
 
+// A server that was restored from a backup asks for a whole run, also when it was written to since and knows newer changes than the checkpoint.
+func TestRestored(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
+	v.born("adam", "a")
+	restore := v.Backup()
+	v.conn = v.Conn()
+	c := *v.config
+	c.Changes = "syncrepl"
+	b := &books{t: t, config: &c}
+	b.begin()
+	for round := range 2 {
+		v.set(v.dn("adam", "a"), "telephoneNumber", fmt.Sprint("+420 ", round))
+		if told, err := b.follow(); err != nil || told != 1 {
+			t.Fatalf("a change: told of %d, %v", told, err)
+		}
+		restore()
+		v.conn = v.Conn()
+		if round == 1 {
+			v.born("berta", "a")
+		}
+		if told, err := b.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
+			t.Errorf("restored, %d changes since: told of %d, %v", round, told, err)
+		}
+		b.begin()
+	}
+	b.compare()
+}
+
 // A server that is killed in the middle of a refresh, and one that was killed before it noted its last changes: the pass counts for
 // nothing, and nothing is lost.
 func TestKilledBetweenChanges(t *testing.T) {
