@@ -41,7 +41,8 @@ type Config struct {
 	BaseDNs []string `yaml:"base_dns"`
 	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
 	GroupBaseDNs []string `yaml:"-"`
-	// SelectGroups are the groups whose people are wanted: they are part of the scope, and found out by whoever takes the records.
+	// SelectGroups are the groups whose people are wanted: they are part of the scope, and found out by whoever takes the records. One that
+	// is not there fails a whole pass.
 	SelectGroups []string `yaml:"-"`
 	// Filter is an RFC 4515 filter, or lines attribute=value of which one must match (L5).
 	Filter string `yaml:"filter"`

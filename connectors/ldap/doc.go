@@ -21,6 +21,7 @@
 //
 // Groups are read first and are records of kind group (member, uniqueMember, memberUid and their DN), where the rules by
 // membership or the selection name their bases; an entry that is a group is nobody's account, whatever the filter says.
+// A selected group that is not there fails a whole pass: it would select nobody.
 //
 // What changed is read, deletions included, in the best way that the server offers; rollcall check says which one, and why not a
 // better one:

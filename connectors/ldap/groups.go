@@ -49,14 +49,18 @@ func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 	if since != nil {
 		since = since.Groups
 	}
-	found, emit := map[fingerprint]bool{}, p.emit
+	found, emit, chosen := map[fingerprint]bool{}, p.emit, newSelected(p.config.SelectGroups)
 	g := groups.pass(p.session, func(r connectors.Record) error {
 		if !r.Deleted {
 			found[fingerprintOf(r.Key)] = true
+			chosen.see(&r)
 		}
 		return emit(asGroup(r))
 	})
 	o, err := g.read(since)
+	if err == nil && since == nil {
+		err = chosen.complete(p.session.server, groups.config.bases())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}

@@ -119,6 +119,12 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		}
 		lines = append(lines, line)
 	}
+	if groups := s.ofGroups(); groups != nil {
+		found, err := groups.checkGroups(se, s.config.SelectGroups)
+		if lines = append(lines, found...); err != nil {
+			return lines, err
+		}
+	}
 	p := s.pass(se, nil)
 	chosen, err := p.choose()
 	if err != nil {
