@@ -116,10 +116,8 @@ type partialEntry struct {
 
 // readPages reads every base in pages.
 func (p *pass) readPages() error {
-	for _, base := range p.config.bases() {
-		if err := p.readBase(base); err != nil {
-			return err
-		}
+	if err := p.readBases(); err != nil {
+		return err
 	}
 	p.evidence = fmt.Sprintf("success and an empty paging cookie for %[1]d of %[1]d bases, %d entries in %d pages", len(p.config.bases()), p.entries, p.paged)
 	return nil
