@@ -11,8 +11,8 @@ import (
 
 // Connector reads one source. Its connections live for one pass.
 type Connector interface {
-	// Read makes one pass over the source and calls emit for every record, from one
-	// goroutine, in any order. since is the checkpoint of the last applied run, nil to read
+	// Read makes one pass over the source and calls emit for every record, one call
+	// behind the other, in any order. since is the checkpoint of the last applied run, nil to read
 	// everything; a source that no longer honours it fails with [ErrCheckpointExpired]
 	// and the caller starts a full run.
 	//

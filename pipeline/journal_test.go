@@ -16,6 +16,8 @@ type journal struct {
 	lines []connectors.Record
 	// expired makes the source forget where a reader was; whole makes an incremental read a whole one.
 	expired, whole bool
+	// forgetful makes a source that gives no checkpoints.
+	forgetful bool
 	// passes are the reads so far: "full", or where they began.
 	passes []string
 }
@@ -66,7 +68,7 @@ func (j *journal) Read(ctx context.Context, since connectors.Checkpoint, emit fu
 	if since == nil {
 		j.passes = append(j.passes, "full")
 		o, err := j.roster.Read(ctx, nil, emit)
-		if err == nil {
+		if err == nil && !j.forgetful {
 			o.Next = end
 		}
 		return o, err

@@ -49,6 +49,9 @@ func (w *worker) live(ctx context.Context, job Job) error {
 		case errors.As(err, &other) && other.run.State == store.Held:
 			w.log.Warn().Str("source", job.Source).Uint64("run", other.run.Number).Msg("no session until the held run is decided")
 			return nil
+		case errors.Is(err, errNoSession):
+			w.log.Warn().Err(err).Str("source", job.Source).Str("try", connectors.HintOf(err)).Msg("no session")
+			return nil
 		}
 		l.rest(ctx, err)
 	}
@@ -93,10 +96,34 @@ func (l *liveJob) readWhole(before uint64) error {
 	case state.Applied == before:
 		return errors.New("the whole run was not applied")
 	case len(state.Checkpoint) == 0:
-		return errors.New("the whole run gave no checkpoint to go on from")
+		return l.withoutCheckpoint(state.Applied)
 	}
 	l.whole, l.pause = false, shortestPause
 	return nil
+}
+
+// errNoSession means that a source cannot stay connected: every run of it reads everything.
+var errNoSession = errors.New("its runs leave no checkpoint that a session could begin at")
+
+// withoutCheckpoint says why a whole run left none: absences wait for a second one, or the source never gives any.
+func (l *liveJob) withoutCheckpoint(number uint64) error {
+	run, err := l.client.Run(l.process, l.job.Source, number)
+	if err != nil {
+		return err
+	}
+	if run.Deferred > 0 {
+		return errDeferred
+	}
+	return connectors.Hint(errNoSession, "rollcall check "+l.job.Source+" says why; its schedule runs it, or live: false")
+}
+
+// mayStay reports whether a session of the source can begin somewhere, or nobody knows yet.
+func mayStay(tx *store.Tx, source *store.Source) (bool, error) {
+	if source.Applied == 0 || len(source.Checkpoint) > 0 {
+		return true, nil
+	}
+	run, err := tx.Run(source.Name, source.Applied)
+	return run == nil || run.Deferred > 0, err
 }
 
 // session keeps one session until it ends or a whole run is due.

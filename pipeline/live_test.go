@@ -307,7 +307,7 @@ func TestTheProcessEndsInTheMiddleOfASession(t *testing.T) {
 	c.wants("full", "read 200, unchanged 200", full)
 }
 
-// A source that cannot stay connected says so, and a steady stream of one source starves no other.
+// A source that cannot stay connected says so.
 func TestASourceThatCannotStay(t *testing.T) {
 	j := newJournal(5)
 	var logged lines
@@ -315,6 +315,27 @@ func TestASourceThatCannotStay(t *testing.T) {
 	c.logged = &logged
 	c.start()
 	comes(t, "a word about it", func() bool { return strings.Contains(logged.String(), "cannot stay connected") })
+}
+
+// A live source whose runs leave no checkpoint is in no session, and says so; nobody reads it again and again, and runs of it are made when
+// somebody, or its schedule, asks.
+func TestALiveSourceWithoutCheckpoints(t *testing.T) {
+	j := newLiveJournal(10)
+	j.forgetful = true
+	c := newCompany(t, j, func(s *pipeline.Source) { s.Live, s.Schedule = true, "0 0 1 1 *" }).start()
+	comes(t, "the reason", func() bool {
+		status, err := c.client.Status(t.Context())
+		return err == nil && status.Sources[0].NoSession != "" && !status.Sources[0].Session
+	})
+	time.Sleep(1500 * time.Millisecond)
+	j.set("p00001", "phone", "1")
+	c.wants("full", "read 10, unchanged 9, updated 1")
+	if len(j.passes) != 2 || len(j.began()) != 0 {
+		t.Errorf("passes %q, sessions at %q", j.passes, j.began())
+	}
+	j.forgetful = false
+	c.wants("full", "read 10, unchanged 10")
+	comes(t, "a session", func() bool { return len(j.began()) > 0 })
 }
 
 // lines is a log that is read while it is written.

@@ -350,7 +350,7 @@ func closeRun(tx *store.Tx, m logMessage, run *store.Run) error {
 func copyFinished(run *store.Run, f *finished) {
 	run.From, run.Read, run.Records, run.Next, run.Scope = f.From, f.Read, f.Changes, f.Next, f.Scope
 	run.Server, run.Evidence, run.Pages, run.Bytes, run.Wire = f.Server, f.Evidence, f.Pages, f.Bytes, f.Wire
-	run.Whole, run.Since, run.Until = f.Whole, f.Since, f.Until
+	run.Whole, run.Since, run.Until, run.Deferred = f.Whole, f.Since, f.Until, f.Deferred
 	run.Messages = f.Warnings
 	run.Warnings = len(f.Warnings)
 }

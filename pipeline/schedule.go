@@ -33,9 +33,10 @@ func (s *scheduler) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, source := range s.config.Sources {
+	for i := range s.config.Sources {
+		source := &s.config.Sources[i]
 		if source.Enabled && source.Live {
-			go s.keepLive(ctx, source.Name)
+			go s.keepLive(ctx, source)
 		}
 		if !source.Enabled || source.Schedule == "" {
 			continue
@@ -53,17 +54,19 @@ func (s *scheduler) run(ctx context.Context) error {
 // liveEvery is how often a session is asked for where there is none.
 const liveEvery = time.Second
 
-// keepLive asks for a session again and again: it is refused while there is one, or a run. A held source gets none.
-func (s *scheduler) keepLive(ctx context.Context, source string) {
+// keepLive asks for a session again and again: it is refused while there is one, or a run. A held source gets none, and one that turned out
+// to leave no checkpoint is asked again when a whole run is due.
+func (s *scheduler) keepLive(ctx context.Context, source *Source) {
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
-	for {
-		held, err := s.held(source)
-		if err == nil && held == 0 {
-			_, err = askForRun(ctx, s.bus, Job{Source: source, Live: true, Actor: "live"})
+	for asked := false; ; {
+		wanted, err := s.wantsSession(source, asked)
+		if err == nil && wanted {
+			_, err = askForRun(ctx, s.bus, Job{Source: source.Name, Live: true, Actor: "live"})
+			asked = asked || err == nil
 		}
 		if err != nil && !errors.Is(err, ErrBusy) && ctx.Err() == nil {
-			s.log.Warn().Err(err).Str("source", source).Msg("no session")
+			s.log.Warn().Err(err).Str("source", source.Name).Msg("no session")
 		}
 		select {
 		case <-ctx.Done():
@@ -71,6 +74,21 @@ func (s *scheduler) keepLive(ctx context.Context, source string) {
 		case <-tick.C:
 		}
 	}
+}
+
+// wantsSession reports whether a session should be asked for. asked is true when one was since the process started: the configuration may
+// be another one than that of the last run.
+func (s *scheduler) wantsSession(source *Source, asked bool) (wanted bool, err error) {
+	err = s.db.View(func(tx *store.Tx) error {
+		state, err := tx.Source(source.Name)
+		if err != nil || state.Held != 0 {
+			return err
+		}
+		wanted, err = mayStay(tx, state)
+		wanted = wanted || !asked || time.Since(state.Reconciled) >= source.reconcileEvery()
+		return err
+	})
+	return wanted, err
 }
 
 // held returns the number of the source's held run, 0 for none.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/connectors/connectorstest/people"
 	"rollcall/connectors/ldap"
@@ -99,25 +100,30 @@ func slapdChanges(s *ldaptest.Server) []slapdChange {
 }
 
 // A live source on a slapd: every change becomes events by itself, also those that were made while the server was away; after every step
-// the store equals what ldapsearch shows.
+// the store equals what ldapsearch shows. A server that does not tell by itself is asked.
 func TestLiveOnSlapd(t *testing.T) {
-	s, c := newDirectoryOf(t, 300, ldaptest.SlapdOptions{})
-	reader := c.config.Sources[0].Reader.(*ldap.Config)
-	reader.Changes, reader.Live = "auto", true
-	c.config.Sources[0].Live = true
-	c.start()
-	comes(t, "the first run", func() bool { return c.revision() >= 300 })
-	for i, step := range slapdChanges(s) {
-		revision := c.revision()
-		step.do()
-		if i == 1 || i == 6 {
-			s.Restart()
-		}
-		c.eventuallyKinds(revision, step.events)
-		compare(t, s, c)
-		if t.Failed() {
-			t.Fatalf("after %q", step.name)
-		}
+	for name, options := range map[string]ldaptest.SlapdOptions{"told": {}, "polled": {NoSync: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := newDirectoryOf(t, 300, options)
+			reader := c.config.Sources[0].Reader.(*ldap.Config)
+			reader.Changes, reader.Live, reader.PollEvery = "auto", true, 100*time.Millisecond
+			c.config.Sources[0].Live = true
+			c.start()
+			comes(t, "the first run", func() bool { return c.revision() >= 300 })
+			for i, step := range slapdChanges(s) {
+				revision := c.revision()
+				step.do()
+				if i == 1 || i == 6 {
+					s.Restart()
+				}
+				c.eventuallyKinds(revision, step.events)
+				compare(t, s, c)
+				if t.Failed() {
+					t.Fatalf("after %q", step.name)
+				}
+			}
+		})
 	}
 }
 

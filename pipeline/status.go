@@ -46,8 +46,10 @@ type SourceStatus struct {
 	// Live is true for a source that is to stay connected, Session while a worker keeps a session.
 	Live    bool `json:"live,omitempty"`
 	Session bool `json:"session,omitempty"`
-	Entries int  `json:"entries"`
-	Active  int  `json:"active"`
+	// NoSession says why a live source cannot stay connected, "" for one that can.
+	NoSession string `json:"no_session,omitempty"`
+	Entries   int    `json:"entries"`
+	Active    int    `json:"active"`
 	// Applied is the last applied run, Held the one that waits for a decision, 0 for none.
 	Applied uint64 `json:"applied"`
 	Held    uint64 `json:"held,omitempty"`
@@ -75,6 +77,9 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 				return err
 			}
 			one.Configured, one.Enabled, one.Schedule, one.Live = true, source.Enabled, source.Schedule, source.Live
+			if !source.Live {
+				one.NoSession = ""
+			}
 			status.Sources = append(status.Sources, one)
 		}
 		for _, name := range tx.SourceNames() {
@@ -127,6 +132,11 @@ func sourceStatus(tx *store.Tx, name string) (SourceStatus, error) {
 		one.AppliedAt = good.Finished
 	}
 	one.Entries, one.Active, one.Applied, one.Held = source.Entries, source.Active, source.Applied, source.Held
+	if stays, err := mayStay(tx, source); err != nil {
+		return one, err
+	} else if !stays {
+		one.NoSession = errNoSession.Error()
+	}
 	return one, tx.Runs(name, 0, func(run *store.Run) error { one.Last = run; return store.ErrStop })
 }
 

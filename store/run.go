@@ -73,6 +73,8 @@ type Run struct {
 	// Since and Until say in words which checkpoint the run began at and which one it ended with.
 	Since string `json:"since,omitempty" cbor:"51,keyasint,omitempty"`
 	Until string `json:"until,omitempty" cbor:"52,keyasint,omitempty"`
+	// Deferred is how many absences wait for a second run on the same server.
+	Deferred int `json:"deferred,omitempty" cbor:"53,keyasint,omitempty"`
 }
 
 // Source is what has been applied of a source.

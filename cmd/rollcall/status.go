@@ -76,5 +76,8 @@ func sourceRow(s pipeline.SourceStatus) []string {
 	if s.Last != nil {
 		row[5], row[6], row[7] = clock(s.Last.Started), s.Last.State, s.Last.Reason
 	}
+	if row[7] == "" && s.Live && !s.Session {
+		row[7] = s.NoSession
+	}
 	return row
 }

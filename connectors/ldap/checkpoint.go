@@ -26,15 +26,22 @@ type checkpoint struct {
 	// Clock is the time of the newest change that polling saw, and Attribute where it stands.
 	Clock     time.Time `json:"clock,omitzero"`
 	Attribute string    `json:"attribute,omitempty"`
-	// Invocation and USN are a domain controller's database and the number of its last change.
+	// Witnesses are, by naming context, the entries that OpenLDAP changed last.
+	Witnesses map[string]witness `json:"witnesses,omitempty"`
+	// Service, Invocation and USN are a domain controller's name, its database and the number of its last change, Domain the ids of its
+	// naming contexts.
+	Service    string `json:"service,omitempty"`
 	Invocation string `json:"invocation,omitempty"`
 	USN        int64  `json:"usn,omitempty"`
+	Domain     string `json:"domain,omitempty"`
+	// Scan is true when the account does not see who is deleted: every pass tells who is there.
+	Scan bool `json:"scan,omitempty"`
 	// Groups is that of the groups, where they are read.
 	Groups *checkpoint `json:"groups,omitempty"`
 }
 
 func (p *pass) newCheckpoint(chosen choice) *checkpoint {
-	c := &checkpoint{Way: chosen.name, Scope: p.scopeHash(), Vendor: p.vendor(chosen.root), Contexts: map[string]string{}, Cookies: map[string][]byte{}}
+	c := &checkpoint{Way: chosen.name, Scope: p.scopeHash(), Vendor: p.vendor(chosen.root), Scan: p.blind, Contexts: map[string]string{}, Cookies: map[string][]byte{}}
 	if chosen.root != nil {
 		for _, base := range p.config.bases() {
 			c.Contexts[base] = contextOf(chosen.root, base)
@@ -53,9 +60,12 @@ func (c *checkpoint) encode() (connectors.Checkpoint, error) { return json.Marsh
 
 func (c *checkpoint) clone() *checkpoint {
 	copied := *c
-	copied.Contexts, copied.Cookies = maps.Clone(c.Contexts), maps.Clone(c.Cookies)
+	copied.Contexts, copied.Cookies, copied.Witnesses = maps.Clone(c.Contexts), maps.Clone(c.Cookies), maps.Clone(c.Witnesses)
 	return &copied
 }
+
+// scans reports whether every pass from here tells who is there.
+func (c *checkpoint) scans() bool { return c.Way == "poll" || c.Scan }
 
 // decodeCheckpoint reads a checkpoint that this source can go on from, nil for the beginning.
 func (s *source) decodeCheckpoint(since connectors.Checkpoint) (*checkpoint, error) {

@@ -41,7 +41,8 @@ type Config struct {
 	BaseDNs []string `yaml:"base_dns"`
 	// GroupBaseDNs hold the groups that are read beside the people: those of the membership rules and of select.groups.
 	GroupBaseDNs []string `yaml:"-"`
-	// SelectGroups are the groups whose people are wanted: they are part of the scope, and found out by whoever takes the records.
+	// SelectGroups are the groups whose people are wanted: they are part of the scope, and found out by whoever takes the records. One that
+	// is not there fails a whole pass.
 	SelectGroups []string `yaml:"-"`
 	// Filter is an RFC 4515 filter, or lines attribute=value of which one must match (L5).
 	Filter string `yaml:"filter"`
@@ -236,8 +237,8 @@ func (c *Config) validateType() error {
 
 func (c *Config) validateChanges() error {
 	switch {
-	case c.Live && (c.Changes == "full" || c.Changes == "poll"):
-		return connectors.Hint(fmt.Errorf("live: changes: %s cannot be followed", c.Changes), "changes: auto, or live: false and a schedule")
+	case c.Live && c.Changes == "full":
+		return connectors.Hint(errors.New("live: changes: full cannot be followed"), "changes: auto, or live: false and a schedule")
 	case c.changes() == "auto", wayOf(c.changes()) != nil:
 		return nil
 	}

@@ -84,6 +84,7 @@ type pass struct {
 	partial    []partialEntry              // entries of this page with more values to fetch
 	hurried    bool                        // another pass from the same checkpoint follows
 	outside    bool                        // what comes is not in the scope
+	blind      bool                        // the account sees nobody who is deleted
 	key        string                      // of the entry that comes, where the server tells it beside the entry
 	taken      int                         // entries that came
 	entries    int                         // entries that were emitted
@@ -115,10 +116,8 @@ type partialEntry struct {
 
 // readPages reads every base in pages.
 func (p *pass) readPages() error {
-	for _, base := range p.config.bases() {
-		if err := p.readBase(base); err != nil {
-			return err
-		}
+	if err := p.readBases(); err != nil {
+		return err
 	}
 	p.evidence = fmt.Sprintf("success and an empty paging cookie for %[1]d of %[1]d bases, %d entries in %d pages", len(p.config.bases()), p.entries, p.paged)
 	return nil

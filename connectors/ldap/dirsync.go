@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -29,11 +30,18 @@ func (dirsync) offered(p *pass, root *ldap.Entry) (string, error) {
 			return refused(err)
 		}
 	}
-	return "", nil
+	return refused(p.lookForTombstones(p.contexts(root)))
 }
 
-func (dirsync) whole(p *pass, c *checkpoint) error {
-	for _, context := range distinct(c.Contexts) {
+func (dirsync) whole(p *pass, c *checkpoint) (err error) {
+	contexts := distinct(c.Contexts)
+	if c.Domain, err = p.domain(contexts); err != nil {
+		return err
+	}
+	if err := p.sameDatabase(c); err != nil {
+		return err
+	}
+	for _, context := range contexts {
 		cookie, err := p.dirsync(context, nothing, nil, nil)
 		if err != nil {
 			return err
@@ -44,7 +52,24 @@ func (dirsync) whole(p *pass, c *checkpoint) error {
 }
 
 func (dirsync) changes(p *pass, c *checkpoint) (bool, error) {
-	for _, context := range distinct(c.Contexts) {
+	contexts := distinct(c.Contexts)
+	domain, err := p.domain(contexts)
+	if err != nil {
+		return false, err
+	}
+	if domain != c.Domain {
+		return false, errExpired("%s holds another domain of that name", p.session.server)
+	}
+	if err := p.sameDatabase(c); err != nil {
+		return false, err
+	}
+	if err := p.scanWhereBlind(c); err != nil {
+		return false, err
+	}
+	for _, context := range contexts {
+		if len(c.Cookies[context]) == 0 {
+			return false, errExpired("the cookie of %s is missing", context)
+		}
 		var keys []string
 		cookie, err := p.dirsync(context, "(objectClass=*)", c.Cookies[context], func(key string) { keys = append(keys, key) })
 		if err != nil {
@@ -55,7 +80,43 @@ func (dirsync) changes(p *pass, c *checkpoint) (bool, error) {
 			return false, err
 		}
 	}
-	return false, nil
+	return c.Scan, nil
+}
+
+// domain returns the ids of the naming contexts: a cookie of another forest is taken by a server without a word.
+func (p *pass) domain(contexts []string) (string, error) {
+	var ids []string
+	for _, context := range contexts {
+		found, err := p.ask(context, ldap.ScopeBaseObject, "(objectClass=*)", []string{"objectGUID"})
+		if err != nil {
+			return "", err
+		}
+		if len(found.Entries) != 1 || len(found.Entries[0].GetRawAttributeValue("objectGUID")) != 16 {
+			return "", fmt.Errorf("%w: %s: %s has no objectGUID that the account may see", connectors.ErrScope, p.session.server, context)
+		}
+		ids = append(ids, formatGUID(string(found.Entries[0].GetRawAttributeValue("objectGUID")), true))
+	}
+	return strings.Join(ids, " "), nil
+}
+
+// sameDatabase asks for a whole run when the domain controller that was read last was restored since, and notes where it stands. The cookie is
+// good for every controller of the domain, so that another one is none of its business.
+func (p *pass) sameDatabase(c *checkpoint) error {
+	now, err := p.position()
+	if errors.Is(err, connectors.ErrScope) || errors.Is(err, connectors.ErrDenied) { // the account may not see it
+		c.Service = ""
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if c.Service == now.service {
+		if err := now.follows(p.session.server, c); err != nil {
+			return err
+		}
+	}
+	c.Service, c.Invocation, c.USN = now.service, now.invocation, now.last
+	return nil
 }
 
 // nothing is a filter that no entry matches: DirSync's cookie stands for the directory, whatever is asked for.

@@ -21,6 +21,7 @@
 //
 // Groups are read first and are records of kind group (member, uniqueMember, memberUid and their DN), where the rules by
 // membership or the selection name their bases; an entry that is a group is nobody's account, whatever the filter says.
+// A selected group that is not there fails a whole pass: it would select nobody.
 //
 // What changed is read, deletions included, in the best way that the server offers; rollcall check says which one, and why not a
 // better one:
@@ -28,11 +29,12 @@
 //   - syncrepl (RFC 4533) on OpenLDAP and 389 Directory Server;
 //   - dirsync on Active Directory and Samba, for ordinary accounts;
 //   - usn: uSNChanged of one domain controller;
+//     an account that sees nobody in CN=Deleted Objects, as ordinary ones do not, reads everybody's key beside either to learn who is gone;
 //   - poll: the times of change that entries carry (with an overlap), and everybody's key for who is gone;
 //   - full: everything in every run.
 //
-// A checkpoint that cannot be trusted (another scope, another server, a restored or lagging one, a cookie that the server refuses)
-// asks for a whole run.
+// A checkpoint that cannot be trusted (another scope, another server, a restored or lagging one, another domain of the same name, a cookie
+// that the server refuses) asks for a whole run.
 //
 // Found by the next whole run only (reconcile_every): accounts whose accountExpires passed without a change, people below
 // entries that are no containers when these are renamed, and, with OpenLDAP, members that refer to the name of somebody deleted whose name
@@ -69,5 +71,7 @@
 // an ordinary incremental pass finds out what. So live and scheduled reading are one code path, a burst becomes few passes, and a slow pipeline
 // holds no connection up on which the server waits. A pass does not begin where the last one ended: in three of four bursts with 30
 // deletions, refreshes in the middle of writing returned a cookie past a deletion that they did not tell (slapd seems to announce a change
-// before it is in the session log). It begins at a cookie from 50 ms before, and tells some changes twice.
+// before it is in the session log). It begins at a cookie from 50 ms before, and tells some changes twice. Where the server does not tell by
+// itself, passes are made every poll_every; those that tell who is there are compared with the one before ([roll]), because a session may be
+// whole in its first mark only.
 package ldap

@@ -57,5 +57,7 @@ func TestDS389(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(lines), "type 389ds") {
 		t.Errorf("check says %q, %v", lines, err)
 	}
-	playModes(t, newVillage(t, s, "389ds"), "syncrepl", "poll")
+	v := newVillage(t, s, "389ds")
+	t.Run("doubtful cookies", func(t *testing.T) { playDoubts(t, v, "syncrepl") })
+	playModes(t, v, "syncrepl", "poll")
 }

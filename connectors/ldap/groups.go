@@ -49,14 +49,18 @@ func (p *pass) readGroups(since *checkpoint) (*groupPass, error) {
 	if since != nil {
 		since = since.Groups
 	}
-	found, emit := map[fingerprint]bool{}, p.emit
+	found, emit, chosen := map[fingerprint]bool{}, p.emit, newSelected(p.config.SelectGroups)
 	g := groups.pass(p.session, func(r connectors.Record) error {
 		if !r.Deleted {
 			found[fingerprintOf(r.Key)] = true
+			chosen.see(&r)
 		}
 		return emit(asGroup(r))
 	})
 	o, err := g.read(since)
+	if err == nil && since == nil {
+		err = chosen.complete(p.session.server, groups.config.bases())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}
@@ -118,15 +122,12 @@ func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
 	for i, r := range d.gone {
 		keys[i] = r.Key
 	}
-	person, group := map[string]bool{}, map[string]bool{}
-	if err := p.lookUpAll(keys, person); err != nil {
-		return err
-	}
-	if err := p.ofGroups().pass(p.session, nil).lookUpAll(keys, group); err != nil {
+	there, err := p.lookUpEverywhere(keys)
+	if err != nil {
 		return err
 	}
 	for _, r := range d.gone {
-		if person[r.Key] || group[r.Key] {
+		if there[r.Key] {
 			continue
 		}
 		if err := emit(r); err != nil {
@@ -134,6 +135,24 @@ func (d *departures) tell(p *pass, emit func(connectors.Record) error) error {
 		}
 	}
 	return nil
+}
+
+// lookUpEverywhere says which of the keys are people or groups.
+func (p *pass) lookUpEverywhere(keys []string) (map[string]bool, error) {
+	there := map[string]bool{}
+	if err := p.lookUpAll(keys, there); err != nil {
+		return nil, err
+	}
+	of := p.ofGroups()
+	if of == nil {
+		return there, nil
+	}
+	group := map[string]bool{}
+	err := of.pass(p.session, nil).lookUpAll(keys, group)
+	for key, is := range group {
+		there[key] = there[key] || is
+	}
+	return there, err
 }
 
 // asGroup makes a group's record of an entry's: nobody signs in as a group, so none is disabled.

@@ -2,6 +2,8 @@ package ldap_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -64,5 +66,38 @@ func TestGroups(t *testing.T) {
 	}
 	if err != nil || len(present) != 2 || there != 1 {
 		t.Errorf("present: %v, %v", present, err)
+	}
+}
+
+// A group that is selected and not there, or a base of groups that does not exist, fails the run and the check: nobody is in it.
+func TestSelectedGroups(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
+	s.Add("uid=alice,ou=people,"+s.Suffix, person("alice"))
+	ops := "cn=Ops Team,ou=groups," + s.Suffix
+	s.Add(ops, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"Ops Team"}, "member": {"uid=alice,ou=people," + s.Suffix}})
+	_, key, _ := strings.Cut(s.Search(ops, "(objectClass=*)", "entryUUID"), "entryUUID: ")
+	for _, test := range []struct {
+		name, base string
+		groups     []string
+		says       string
+	}{
+		{"none selected", "ou=groups,", nil, ""},
+		{"by name", "ou=groups,", []string{" ops team "}, ""},
+		{"by DN", "ou=groups,", []string{"CN=Ops Team, OU=groups," + s.Suffix}, ""},
+		{"by key", "ou=groups,", []string{strings.TrimSpace(key)}, ""},
+		{"misspelt", "ou=groups,", []string{"Ops Team", "Ops Taem", "cn=None,ou=groups," + s.Suffix}, `there is no group "Ops Taem", "cn=None,ou=groups,` + s.Suffix + `" under`},
+		{"outside", "ou=people,", []string{ops}, `there is no group "` + ops + `" under ou=people`},
+		{"no such base", "ou=grupos,", nil, "no such object"},
+	} {
+		c := config(s)
+		c.GroupBaseDNs, c.SelectGroups = []string{test.base + s.Suffix}, test.groups
+		_, _, readErr := read(t, c)
+		_, checkErr := open(t, c).Check(t.Context())
+		for what, err := range map[string]error{"read": readErr, "check": checkErr} {
+			if fmt.Sprint(err) == "<nil>" != (test.says == "") || err != nil && (!errors.Is(err, connectors.ErrScope) || !strings.Contains(err.Error(), test.says) || connectors.HintOf(err) == "") {
+				t.Errorf("%s, %s: %v, want %q", test.name, what, err, test.says)
+			}
+		}
 	}
 }

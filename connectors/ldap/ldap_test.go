@@ -273,6 +273,49 @@ func TestOverlappingBases(t *testing.T) {
 	}
 }
 
+// Bases that are read side by side bring everybody once; a server that is killed meanwhile, or a receiver that refuses, ends them all.
+func TestBasesAbreastOnSlapd(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})
+	conn := s.Conn()
+	for i := range 400 {
+		uid := fmt.Sprintf("p%03d", i)
+		request := goldap.NewAddRequest(fmt.Sprintf("uid=%s,ou=%s,%s", uid, []string{"people", "leavers"}[i%2], s.Suffix), nil)
+		for name, values := range person(uid) {
+			request.Attribute(name, values)
+		}
+		if err := conn.Add(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := config(s)
+	c.BaseDNs = []string{"ou=people," + s.Suffix, "ou=leavers," + s.Suffix}
+	names, o, err := read(t, c)
+	slices.Sort(names)
+	if err != nil || len(slices.Compact(names)) != 400 || !o.Whole || o.Next == nil || o.Bytes < 400*100 || o.Wire <= 0 {
+		t.Fatalf("%d people, %+v, %v", len(names), o, err)
+	}
+	refused := errors.New("the receiver refuses")
+	for _, test := range []struct {
+		at   func() error
+		want error
+	}{
+		{func() error { return refused }, refused},
+		{func() error { s.Kill(); return nil }, connectors.ErrIncomplete},
+	} {
+		n := 0
+		o, err := open(t, c).Read(t.Context(), nil, func(connectors.Record) error {
+			if n++; n == 100 {
+				return test.at()
+			}
+			return nil
+		})
+		if !errors.Is(err, test.want) || o.Whole || n < 100 || n > 395 {
+			t.Errorf("%d people, %+v, %v, want %v", n, o, err, test.want)
+		}
+	}
+}
+
 // With "*" a server sends what it likes, hashes of passwords included: they go no further (U21).
 func TestPasswordsNeverPass(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdOptions{})

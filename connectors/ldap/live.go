@@ -14,14 +14,12 @@ import (
 )
 
 // Stay makes a pass whenever the server says that something changed under a base (RFC 4533, refreshAndPersist), and a pass every
-// idle_timeout in case it does not. Sources whose changes are found in another way are looked at every poll_every.
+// idle_timeout in case it does not. Sources whose changes are found in another way are looked at every poll_every; where a look reads everybody's
+// key, the server has nine times as long to rest as the look took.
 func (s *source) Stay(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error, mark func(connectors.Outcome) error) error {
 	at, err := s.decodeCheckpoint(since)
 	if err != nil {
 		return err
-	}
-	if at.Way == "poll" {
-		return connectors.Hint(fmt.Errorf("%w: live: polling tells who is there and never who is gone", connectors.ErrScope), "live: false and a schedule; rollcall check says why there is no better way")
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	se, err := s.connect(ctx)
@@ -51,6 +49,7 @@ type live struct {
 	every   time.Duration // the longest time between two passes
 	bell    chan struct{} // holds one ring: whatever changes during a pass makes one more
 	pages   int           // since the last mark
+	roll    roll          // who is there, where looks say so
 	next    *checkpoint   // where passes begin when it has settled, nil for none
 	nextAt  time.Time     // when next was the moment's
 }
@@ -80,8 +79,15 @@ func (l *live) pause() time.Duration {
 
 // look makes a pass, and a mark when it brought something.
 func (l *live) look(ctx context.Context, first bool) error {
-	told, begun := false, time.Now()
-	p := l.pass(l.session, func(r connectors.Record) error { told = true; return l.emit(r) })
+	told, begun, scans := false, time.Now(), l.at.scans()
+	l.roll.begin()
+	p := l.pass(l.session, func(r connectors.Record) error {
+		if news := !scans || l.roll.note(&r); !news && !first {
+			return nil
+		}
+		told = true
+		return l.emit(r)
+	})
 	p.hurried = true
 	o, err := p.over(ctx, l.at)
 	if err != nil {
@@ -91,7 +97,18 @@ func (l *live) look(ctx context.Context, first bool) error {
 		return errExpired("%s gave no mark to go on from", l.session.server)
 	}
 	if o.Whole && !first {
-		return fmt.Errorf("%w: %s tells who is there and not who is gone: the session begins anew", connectors.ErrIncomplete, l.session.server)
+		if !scans {
+			return fmt.Errorf("%w: %s tells who is there and not who is gone: the session begins anew", connectors.ErrIncomplete, l.session.server)
+		}
+		gone, err := l.roll.call(p, l.emit)
+		if err != nil {
+			return err
+		}
+		o.Whole, told = false, told || gone > 0
+	}
+	if scans {
+		l.roll.end()
+		l.every = max(l.config.pollEvery(), 9*time.Since(begun))
 	}
 	l.pages += o.Pages
 	moved, err := l.settle(p.next, begun)

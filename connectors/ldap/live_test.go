@@ -128,17 +128,36 @@ func newDiary(t *testing.T, v *village, changes string) *diary {
 	return d
 }
 
-// Whoever stays connected knows after every step what a fresh reading of the directory says.
-func TestLiveOpenLDAP(t *testing.T) {
-	t.Parallel()
-	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
-	d := newDiary(t, v, "syncrepl")
+// playLive plays the history to somebody who stays connected: he knows after every step what a fresh reading of the directory says.
+func playLive(t *testing.T, v *village, changes string) {
+	v.t = t
+	v.reset()
+	d := newDiary(t, v, changes)
 	for _, s := range history() {
 		s.do(v)
 		d.follows(s.name)
 	}
 	if err := d.leave(); !errors.Is(err, context.Canceled) {
 		t.Errorf("a session that was cancelled: %v", err)
+	}
+}
+
+// Whoever stays connected to an OpenLDAP server learns of everything, whatever the server remembers of deletions: as much as it is told to, nothing,
+// what an accesslog holds; and also by polling.
+func TestLiveOpenLDAP(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, changes string
+		options       ldaptest.SlapdOptions
+	}{
+		{"session log", "syncrepl", ldaptest.SlapdOptions{}},
+		{"no session log", "syncrepl", ldaptest.SlapdOptions{SessionLog: -1}},
+		{"polling", "poll", ldaptest.SlapdOptions{NoSync: true}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			playLive(t, newVillage(t, ldaptest.StartSlapd(t, test.options), "openldap"), test.changes)
+		})
 	}
 }
 
@@ -210,9 +229,13 @@ func TestLiveIsPrompt(t *testing.T) {
 	_ = d.leave()
 }
 
-// What cannot tell changes cannot stay connected.
+// What cannot tell changes cannot stay connected; what is polled can.
 func TestLiveNeedsChanges(t *testing.T) {
 	c := ldap.Config{Type: "openldap", Servers: []string{"ldap://127.0.0.1"}, BaseDNs: []string{"dc=example"}, Live: true}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Changes = "poll"
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}

@@ -48,10 +48,8 @@ func (poll) whole(p *pass, c *checkpoint) error {
 func (poll) changes(p *pass, c *checkpoint) (bool, error) {
 	p.decoder.clock = c.Attribute
 	newer := fmt.Sprintf("(%s>=%s)", c.Attribute, stamp(c.Attribute, c.Clock.Add(-pollOverlap)))
-	for _, base := range p.config.bases() { // before the changes: who came meanwhile is among them
-		if err := p.scan(base); err != nil {
-			return false, err
-		}
+	if err := p.scanBases(); err != nil {
+		return false, err
 	}
 	for _, base := range p.config.bases() {
 		if err := p.readMatching(base, "(&"+p.filter+newer+")"); err != nil {
@@ -122,6 +120,16 @@ func stamp(attribute string, t time.Time) string {
 		return t.Format("20060102150405.000000Z") + "#000000#000#000000"
 	}
 	return t.Format("20060102150405Z")
+}
+
+// scanBases tells of everybody in the scope that he is there. It comes before the changes: who came meanwhile is among them.
+func (p *pass) scanBases() error {
+	for _, base := range p.config.bases() {
+		if err := p.scan(base); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // scan tells of everybody under a base that he is there.

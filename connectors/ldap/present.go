@@ -119,11 +119,36 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		}
 		lines = append(lines, line)
 	}
-	chosen, err := s.pass(se, nil).choose()
+	if groups := s.ofGroups(); groups != nil {
+		found, err := groups.checkGroups(se, s.config.SelectGroups)
+		if lines = append(lines, found...); err != nil {
+			return lines, err
+		}
+	}
+	p := s.pass(se, nil)
+	chosen, err := p.choose()
 	if err != nil {
 		return lines, err
 	}
-	return append(lines, chosen.explain()...), nil
+	lines = append(lines, chosen.explain()...)
+	if p.blind {
+		lines = append(lines, "warning: "+s.identity()+" sees nobody in CN=Deleted Objects: every run reads everybody's key to find who is gone; "+
+			"an administrator can let it (dsacls \"CN=Deleted Objects,DC=…\" /takeownership, then /G account:LCRP)")
+	}
+	return append(lines, s.checkLive(chosen.name)...), nil
+}
+
+// checkLive says how a live source is followed.
+func (s *source) checkLive(way string) []string {
+	switch {
+	case !s.config.Live:
+		return nil
+	case way == "full":
+		return []string{"warning: live: this source cannot stay connected, its schedule runs it"}
+	case way == "syncrepl":
+		return []string{"live: the server tells by itself that something changed"}
+	}
+	return []string{"live: the server is asked every " + s.config.pollEvery().String()}
 }
 
 // checkBase looks at the first entry of a base.

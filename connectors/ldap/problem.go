@@ -45,11 +45,19 @@ func (s spoken) Unwrap() error { return s.error }
 
 // resultCode returns the LDAP result that err stands for, 0 for none.
 func resultCode(err error) uint16 {
-	var result *ldap.Error
-	if errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork {
+	if result := resultOf(err); result != nil {
 		return result.ResultCode
 	}
 	return 0
+}
+
+// resultOf returns the LDAP result in err's chain, nil for none. The numbers from 200 to 299 are go-ldap's own, and no server's.
+func resultOf(err error) *ldap.Error {
+	var result *ldap.Error
+	if !errors.As(err, &result) || result.ResultCode >= ldap.ErrorNetwork && result.ResultCode < 300 {
+		return nil
+	}
+	return result
 }
 
 // emitError is an error of the receiver of records, which is nobody's fault here.
@@ -60,8 +68,8 @@ var errLimit = fmt.Errorf("%w: a limit of the server", connectors.ErrIncomplete)
 
 // explain gives an LDAP result its kind, its words and what to try.
 func explain(err error) (words, try string, kind error) {
-	var result *ldap.Error
-	if !errors.As(err, &result) || result.ResultCode >= ldap.ErrorNetwork {
+	result := resultOf(err)
+	if result == nil {
 		return err.Error(), "is the server overloaded or restarting? run the source again", connectors.ErrIncomplete
 	}
 	words = fmt.Sprintf("%s (%d)", strings.ToLower(ldap.LDAPResultCodeMap[result.ResultCode]), result.ResultCode)

@@ -1,6 +1,7 @@
 package ldap_test
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -75,5 +76,54 @@ func TestActiveDirectory(t *testing.T) {
 	if _, _, err := read(t, c); err == nil || !strings.Contains(err.Error(), "the password is wrong (49, data 52e)") {
 		t.Errorf("a wrong password: %v", err)
 	}
-	playModes(t, newVillage(t, s, "active-directory"), "dirsync", "usn")
+	v := newVillage(t, s, "active-directory")
+	t.Run("doubtful cookies", func(t *testing.T) { playDoubts(t, v, "dirsync") })
+	playModes(t, v, "dirsync", "usn")
+	t.Run("an ordinary account", func(t *testing.T) { playBlind(t, v) })
+	for _, changes := range []string{"dirsync", "usn"} {
+		t.Run("a restored server, "+changes, func(t *testing.T) { playRestored(t, v, changes) })
+	}
+}
+
+// playBlind plays the history to an account that may not see who is deleted.
+func playBlind(t *testing.T, v *village) {
+	sees, administrator := v.config, *v.config
+	defer func() { v.config = sees }()
+	v.config = &administrator
+	v.config.BindDN, v.config.BindPassword = v.Account("reader", "Passw0rd!reader"), "Passw0rd!reader"
+	for name, c := range map[string]*ldap.Config{"": sees, "sees nobody in CN=Deleted Objects": v.config} {
+		lines, err := open(t, c).Check(t.Context())
+		if err != nil || strings.Contains(fmt.Sprint(lines), "Deleted Objects") != (name != "") {
+			t.Errorf("check says %q, %v, want %q", lines, err, name)
+		}
+	}
+	playModes(t, v, "dirsync", "usn")
+}
+
+// playRestored puts an older state of a server back between two passes, which asks for a whole run, and so does a domain of the same name that is another.
+func playRestored(t *testing.T, v *village, changes string) {
+	v.t = t
+	v.reset()
+	v.born("adam", "a")
+	restore := v.Backup()
+	v.conn = v.Conn()
+	c := *v.config
+	c.Changes = changes
+	v.born("berta", "a")
+	b := &books{t: t, config: &c}
+	b.begin()
+	if changes == "dirsync" {
+		other := *b
+		other.next = altered(t, b.next, "domain", "00000000-0000-4000-8000-000000000000")
+		if told, err := other.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
+			t.Errorf("another domain: told of %d, %v", told, err)
+		}
+	}
+	restore()
+	v.conn = v.Conn()
+	if told, err := b.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
+		t.Errorf("an older state: told of %d, %v", told, err)
+	}
+	b.begin()
+	b.compare()
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestEveryEarlyEnd(t *testing.T) {
 		{"access", []ldaptest.Message{done(ldaptest.Result{Code: 50})}, connectors.ErrDenied, "(50)", "the right to read"},
 		{"base", []ldaptest.Message{done(ldaptest.Result{Code: 32, Matched: "dc=com"})}, connectors.ErrScope, "but dc=com is there", "base_dns"},
 		{"busy", []ldaptest.Message{alice, done(ldaptest.Result{Code: 51})}, connectors.ErrIncomplete, "(51)", "less busy"},
+		{"refresh required", []ldaptest.Message{alice, done(ldaptest.Result{Code: 4096})}, connectors.ErrCheckpointExpired, "(4096)", "reads everything"},
 		{"no paging control", []ldaptest.Message{alice, done(ldaptest.Result{})}, connectors.ErrIncomplete, "without the paging control", "RFC 2696"},
 		{"pages in a circle", []ldaptest.Message{done(ldaptest.Result{Paging: true, Cookie: "again"})}, connectors.ErrIncomplete, "circle", "page_size"},
 		{"silence", []ldaptest.Message{alice, {Hang: true}}, connectors.ErrIncomplete, "silent for 300ms", "overloaded"},
@@ -99,6 +101,45 @@ func TestEveryEarlyEnd(t *testing.T) {
 				t.Errorf("error %v (try %s)\nwant %v, saying %q, with %q", err, connectors.HintOf(err), test.kind, test.says, test.toTry)
 			}
 		})
+	}
+}
+
+// Several bases are read side by side, each entry once; where one of them fails, the pass does, and does not wait for the others.
+func TestBasesAbreast(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		var both sync.WaitGroup
+		both.Add(2)
+		together := make(chan struct{})
+		go func() { both.Wait(); close(together) }()
+		s := &ldaptest.Scripted{Answer: func(asked ldaptest.Search) []ldaptest.Message {
+			name, _, _ := strings.Cut(asked.Base, ",")
+			first, second := entry("uid=1,"+asked.Base, has("entryUUID", name)), entry("uid=2,"+asked.Base, has("entryUUID", "in both"))
+			if asked.Cookie == "" {
+				both.Done()
+				select {
+				case <-together:
+				case <-time.After(5 * time.Second):
+					t.Error("one base waits for the other")
+				}
+				return []ldaptest.Message{first, done(ldaptest.Result{Paging: true, Cookie: "2"})}
+			}
+			switch {
+			case fails && name == "ou=a":
+				return []ldaptest.Message{second, done(ldaptest.Result{Code: 51})}
+			case fails:
+				return []ldaptest.Message{{Hang: true}}
+			}
+			return []ldaptest.Message{second, lastPage}
+		}}
+		c := &ldap.Config{Type: "openldap", Servers: []string{ldaptest.StartScripted(t, s)}, BaseDNs: []string{"ou=a,dc=example", "ou=b,dc=example"}, Changes: "full", IdleTimeout: 20 * time.Second}
+		begun := time.Now()
+		names, o, err := read(t, c)
+		switch {
+		case fails && (!errors.Is(err, connectors.ErrIncomplete) || !strings.Contains(err.Error(), "(51)") || o.Whole || time.Since(begun) > 10*time.Second):
+			t.Errorf("one fails: %+v, %v after %s", o, err, time.Since(begun))
+		case !fails && (err != nil || len(names) != 3 || o.Pages != 4 || !strings.Contains(o.Evidence, "2 of 2 bases, 3 entries in 4 pages")):
+			t.Errorf("%q, %+v, %v", names, o, err)
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ func (syncrepl) whole(p *pass, c *checkpoint) error {
 			c.Cookies[containersOf(base)] = []byte(cookie)
 		}
 	}
+	if err := p.callWitnesses(c); err != nil {
+		return err
+	}
 	return p.readPages()
 }
 
@@ -78,7 +81,10 @@ func (syncrepl) changes(p *pass, c *checkpoint) (bool, error) {
 	if whole > 0 && whole < len(p.config.bases()) {
 		return false, errExpired("%s tells of some bases who is gone and of others who is there", p.session.server)
 	}
-	return whole > 0, all.finish(p)
+	if err := all.finish(p); err != nil {
+		return false, err
+	}
+	return whole > 0, p.callWitnesses(c)
 }
 
 // refresh389 reads what changed on a 389 Directory Server. It leaves operational attributes out, and says nothing of an entry that
@@ -349,6 +355,9 @@ func (p *pass) trust(c *checkpoint) error {
 			}
 		}
 		if err := p.speaksUp(c.Contexts[base], now); err != nil {
+			return err
+		}
+		if err := p.hear(c.Contexts[base], c.Witnesses[c.Contexts[base]]); err != nil {
 			return err
 		}
 	}

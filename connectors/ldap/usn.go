@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,32 +21,34 @@ func (usn) offered(p *pass, root *ldap.Entry) (string, error) {
 	if reason := p.lacksGUID(root); reason != "" {
 		return reason, nil
 	}
-	if _, _, err := p.position(); err != nil {
+	if _, err := p.position(); err != nil {
 		return refused(err)
 	}
-	return "", nil
+	return refused(p.lookForTombstones(p.contexts(root)))
 }
 
-func (usn) whole(p *pass, c *checkpoint) (err error) {
-	if c.Invocation, c.USN, err = p.position(); err != nil {
+func (usn) whole(p *pass, c *checkpoint) error {
+	now, err := p.position()
+	if err != nil {
 		return err
 	}
+	c.Service, c.Invocation, c.USN = now.service, now.invocation, now.last
 	return p.readPages()
 }
 
 func (usn) changes(p *pass, c *checkpoint) (bool, error) {
-	invocation, last, err := p.position() // before the search: what changes meanwhile is told again
+	now, err := p.position() // before the search: what changes meanwhile is told again
 	if err != nil {
 		return false, err
 	}
-	if invocation != c.Invocation {
-		return false, errExpired("%s is another domain controller, or was restored", p.session.server)
+	if err := now.follows(p.session.server, c); err != nil {
+		return false, err
 	}
-	if last < c.USN {
-		return false, errExpired("%s counts changes up to %d, the checkpoint up to %d", p.session.server, last, c.USN)
+	if err := p.scanWhereBlind(c); err != nil {
+		return false, err
 	}
-	if last == c.USN {
-		return false, nil
+	if now.last == c.USN {
+		return c.Scan, nil
 	}
 	filter := fmt.Sprintf("(uSNChanged>=%d)", c.USN+1)
 	d := newDecoder("objectGUID", nil, false, p.decoder.now)
@@ -68,30 +71,80 @@ func (usn) changes(p *pass, c *checkpoint) (bool, error) {
 			return false, err
 		}
 	}
-	c.USN = last
-	return false, nil
+	c.USN = now.last
+	return c.Scan, nil
 }
 
 // showDeleted is LDAP_SERVER_SHOW_DELETED_OID: tombstones too, please (MS-ADTS 3.1.1.3.4.1.14).
 const showDeleted = "1.2.840.113556.1.4.417"
 
-// position returns the id of the domain controller's database and the number of its last change.
-func (p *pass) position() (invocation string, last int64, err error) {
+// position is where a domain controller stands: its name in the directory, the id of its database, and the number of its last change.
+type position struct {
+	service, invocation string
+	last                int64
+}
+
+func (p *pass) position() (now position, err error) {
 	root, err := readRoot(p.session.conn)
 	if err != nil {
-		return "", 0, p.session.say(err, "ask for the last change")
+		return now, p.session.say(err, "ask for the last change")
 	}
-	last, err = strconv.ParseInt(root.GetAttributeValue("highestCommittedUSN"), 10, 64)
+	now.service = root.GetAttributeValue("dsServiceName")
+	now.last, err = strconv.ParseInt(root.GetAttributeValue("highestCommittedUSN"), 10, 64)
 	if err != nil {
-		return "", 0, fmt.Errorf("%w: %s: highestCommittedUSN: %w", connectors.ErrIncomplete, p.session.server, err)
+		return now, fmt.Errorf("%w: %s: highestCommittedUSN: %w", connectors.ErrIncomplete, p.session.server, err)
 	}
-	settings := root.GetAttributeValue("dsServiceName")
-	found, err := p.ask(settings, ldap.ScopeBaseObject, "(objectClass=*)", []string{"invocationId"})
+	found, err := p.ask(now.service, ldap.ScopeBaseObject, "(objectClass=*)", []string{"invocationId"})
 	if err != nil {
-		return "", 0, err
+		return now, err
 	}
 	if len(found.Entries) != 1 || len(found.Entries[0].GetRawAttributeValue("invocationId")) != 16 {
-		return "", 0, fmt.Errorf("%w: %s: %s has no invocationId that the account may see", connectors.ErrScope, p.session.server, settings)
+		return now, fmt.Errorf("%w: %s: %s has no invocationId that the account may see", connectors.ErrScope, p.session.server, now.service)
 	}
-	return formatGUID(string(found.Entries[0].GetRawAttributeValue("invocationId")), true), last, nil
+	now.invocation = formatGUID(string(found.Entries[0].GetRawAttributeValue("invocationId")), true)
+	return now, nil
+}
+
+// follows asks for a whole run when the database is not the one that the checkpoint is of, or an older state of it.
+func (now position) follows(server string, c *checkpoint) error {
+	if now.invocation != c.Invocation {
+		return errExpired("%s is another domain controller, or was restored", server)
+	}
+	if now.last < c.USN {
+		return errExpired("%s counts changes up to %d, the checkpoint up to %d: it was restored", server, now.last, c.USN)
+	}
+	return nil
+}
+
+// lookForTombstones finds out whether the account may see who is deleted: an ordinary one sees the folder and nothing in it, and no search
+// says so. A folder that is empty looks the same.
+func (p *pass) lookForTombstones(contexts []string) error {
+	p.blind = false
+	for _, context := range contexts {
+		request := ldap.NewSearchRequest("CN=Deleted Objects,"+context, ldap.ScopeSingleLevel, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"},
+			[]ldap.Control{ldap.NewControlString(showDeleted, true, "")})
+		found, err := p.search(request, nil)
+		switch {
+		case errors.Is(err, errLimit): // there are more
+		case errors.Is(err, connectors.ErrScope), errors.Is(err, connectors.ErrDenied), err == nil && len(found.Entries) == 0:
+			p.blind = true
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// scanWhereBlind tells of everybody that he is there, where the account may not see who is deleted.
+func (p *pass) scanWhereBlind(c *checkpoint) error {
+	if !c.Scan {
+		if err := p.lookForTombstones(distinct(c.Contexts)); err != nil {
+			return err
+		}
+		c.Scan = p.blind
+	}
+	if !c.Scan {
+		return nil
+	}
+	return p.scanBases()
 }

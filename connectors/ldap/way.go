@@ -145,6 +145,8 @@ func (p *pass) read(since *checkpoint) (connectors.Outcome, error) {
 		p.next = nil
 	} else if groups != nil {
 		p.next.Groups = groups.next
+		p.next.Scan = p.next.Scan || groups.next.Scan
+		groups.next.Scan = p.next.Scan
 	}
 	o := p.outcome()
 	o.Whole = whole

@@ -34,6 +34,8 @@ func Schedule(s pipeline.SourceStatus) string {
 		text = "not enabled"
 	case s.Live && s.Session:
 		text = "live, in session"
+	case s.Live && s.NoSession != "" && s.Schedule != "":
+		text = s.Schedule + ", no session"
 	case s.Live:
 		text = "live, no session"
 	case s.Schedule == "":

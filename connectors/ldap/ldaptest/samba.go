@@ -92,6 +92,13 @@ func (s *Server) Keytab(principal string) string {
 	return file
 }
 
+// Account makes an ordinary account in a Samba and returns the name that it signs in by.
+func (s *Server) Account(name, password string) string {
+	s.t.Helper()
+	s.sambaTool("user", "create", name, password)
+	return name + "@example.test"
+}
+
 // sambaTool runs samba-tool on the domain's files.
 func (s *Server) sambaTool(args ...string) {
 	s.t.Helper()

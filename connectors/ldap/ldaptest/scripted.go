@@ -166,7 +166,7 @@ func (s *Scripted) send(c net.Conn, data []byte) error {
 
 // message is an LDAPResult with its controls.
 func (s *Scripted) message(id []byte, tag byte, r Result) []byte {
-	parts := [][]byte{s.tlv(0x02, id), s.tlv(tag, s.tlv(0x0a, []byte{byte(r.Code)}), s.tlv(0x04, []byte(r.Matched)), s.tlv(0x04, []byte(r.Text)))}
+	parts := [][]byte{s.tlv(0x02, id), s.tlv(tag, s.tlv(0x0a, []byte{byte(r.Code >> 8), byte(r.Code)}), s.tlv(0x04, []byte(r.Matched)), s.tlv(0x04, []byte(r.Text)))}
 	if r.Paging {
 		value := s.tlv(0x30, s.tlv(0x02, []byte{0}), s.tlv(0x04, []byte(r.Cookie)))
 		parts = append(parts, s.tlv(0xa0, s.tlv(0x30, s.tlv(0x04, []byte(ldap.ControlTypePaging)), s.tlv(0x04, value))))

@@ -94,6 +94,38 @@ func (s *Server) Freeze() { s.send(syscall.SIGSTOP) }
 // Thaw lets a frozen server go on.
 func (s *Server) Thaw() { s.send(syscall.SIGCONT) }
 
+// Backup copies the stopped server's files, and starts it again. What it returns puts them back in the same way.
+func (s *Server) Backup() (restore func()) {
+	s.t.Helper()
+	saved := filepath.Join(openFolder(s.t), "saved")
+	copyTo := func(from, to string) {
+		s.t.Helper()
+		if out, err := exec.Command("cp", "-a", from+"/.", to).CombinedOutput(); err != nil {
+			s.t.Fatalf("copy %s: %v\n%s", from, err, out)
+		}
+	}
+	s.Stop()
+	copyTo(s.dir, saved)
+	s.start()
+	return func() {
+		s.t.Helper()
+		s.Stop()
+		if err := emptyFolder(s.dir); err != nil {
+			s.t.Fatal(err)
+		}
+		copyTo(saved, s.dir)
+		s.start()
+	}
+}
+
+func emptyFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
 // Add adds an entry.
 func (s *Server) Add(dn string, attributes map[string][]string) {
 	s.t.Helper()
