@@ -27,7 +27,7 @@ const (
 var graphUser = map[string]string{
 	"user_name": "userPrincipalName", "full_name": "displayName", "email": "mail", "department": "department", "phone": "mobilePhone",
 	"personal_number": "employeeId", "cards": "onPremisesExtensionAttributes.extensionAttribute1", "custom_1": "manager",
-	"notes": "jobTitle",
+	"custom_2": "manager.displayName", "custom_3": "manager.mail", "notes": "jobTitle",
 }
 
 // cloud is a tenant on an emulated Graph and a pipeline that reads it.
@@ -79,6 +79,7 @@ func mapGraph(source *pipeline.Source) {
 	for property, attribute := range graphUser {
 		source.Mapping.Properties[property] = mapping.Rule{From: []string{attribute}}
 	}
+	source.Mapping.Lender = "manager"
 	source.Options.Guard.HoldOnScopeChange = false
 }
 
@@ -142,7 +143,7 @@ func (c *cloud) describe(id string) string {
 		var value any
 		switch attribute, inner, nested := strings.Cut(graphUser[property], "."); {
 		case attribute == "manager":
-			value = c.d.Manager(id)
+			value = c.manager(id, inner)
 		case nested:
 			if m, is := c.d.Value(id, attribute).(map[string]any); is {
 				value = m[inner]
@@ -156,6 +157,18 @@ func (c *cloud) describe(id string) string {
 		fmt.Fprintf(&line, "%s=%q ", property, value)
 	}
 	return line.String()
+}
+
+// manager is what a user has from his manager: the id, or an attribute of one who is no guest.
+func (c *cloud) manager(id, attribute string) any {
+	manager := c.d.Manager(id)
+	switch {
+	case attribute == "":
+		return manager
+	case manager == "" || c.d.Value(manager, "userType") == "Guest":
+		return nil
+	}
+	return c.d.Value(manager, attribute)
 }
 
 // first makes the first run.
