@@ -53,7 +53,8 @@ func (w *writer) row(j *judge, r *rows, v judgement) error {
 // identify returns key and name, which share their memory.
 func (w *writer) identify(key []byte, line int) (string, string) {
 	w.id = append(append(w.id[:0], key...), w.base...)
-	both := string(strconv.AppendInt(w.id, int64(line), 10))
+	w.id = strconv.AppendInt(w.id, int64(line), 10)
+	both := string(w.id)
 	return both[:len(key)], both[len(key):]
 }
 
