@@ -244,6 +244,14 @@ func TestATenantsHistory(t *testing.T) {
 				{name: "enable carol", do: func() { c.d.Patch(carol, graphtest.Properties{"accountEnabled": true}) }, events: []string{"reactivated carol@example.org"}},
 				{name: "delete for good", do: func() { c.d.Delete(carol); c.d.Purge(carol) }, events: []string{"deactivated carol@example.org"}},
 				{name: "recreate under the same name", do: func() { carol = c.add("carol", "mobilePhone", "+420 2") }, events: []string{"reactivated carol@example.org"}},
+				{name: "deleted, and another gets the name", do: func() { c.d.Delete(carol); carol = c.add("carol", "mobilePhone", "+420 3") }, events: []string{"updated carol@example.org"}},
+				{name: "born and dead between two runs", do: func() { c.d.Delete(c.add("nobody")) }},
+				{name: "deleted, restored and changed between two runs", do: func() {
+					c.d.Delete(carol)
+					c.d.Restore(carol)
+					c.d.Patch(carol, graphtest.Properties{"department": "IT"})
+				}, events: []string{"updated carol@example.org"}},
+				{name: "a burst", do: c.burst, events: burstEvents()},
 				{name: "two swap their names", do: func() {
 					c.d.Patch(a, graphtest.Properties{"userPrincipalName": "bob@example.org"})
 					c.d.Patch(b, graphtest.Properties{"userPrincipalName": "alice.novak@example.org"})
@@ -274,6 +282,36 @@ func TestATenantsHistory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// burst is a busy minute: twenty are born, half of them change, five die, and everybody p00 to p09 changes twice.
+func (c *cloud) burst() {
+	var born []string
+	for i := range 20 {
+		born = append(born, c.add(fmt.Sprintf("q%02d", i)))
+	}
+	for _, id := range born[:10] {
+		c.d.Patch(id, graphtest.Properties{"department": "IT"})
+	}
+	for _, id := range born[:5] {
+		c.d.Delete(id)
+	}
+	for _, id := range c.d.Users() {
+		if name := fmt.Sprint(c.d.Value(id, "userPrincipalName")); strings.HasPrefix(name, "p") {
+			c.d.Patch(id, graphtest.Properties{"department": "HR", "jobTitle": "Clerk"})
+			c.d.Patch(id, graphtest.Properties{"department": "Sales"})
+		}
+	}
+}
+
+func burstEvents() (events []string) {
+	for i := 5; i < 20; i++ {
+		events = append(events, fmt.Sprintf("created q%02d@example.org", i))
+	}
+	for i := range 10 {
+		events = append(events, fmt.Sprintf("updated p%02d@example.org", i))
+	}
+	return events
 }
 
 // Random histories against services that page, repeat, disorder and tell in parts.
