@@ -27,7 +27,7 @@ const (
 var graphUser = map[string]string{
 	"user_name": "userPrincipalName", "full_name": "displayName", "email": "mail", "department": "department", "phone": "mobilePhone",
 	"personal_number": "employeeId", "cards": "onPremisesExtensionAttributes.extensionAttribute1", "custom_1": "manager",
-	"notes": "jobTitle",
+	"custom_2": "manager.displayName", "custom_3": "manager.mail", "notes": "jobTitle",
 }
 
 // cloud is a tenant on an emulated Graph and a pipeline that reads it.
@@ -79,6 +79,7 @@ func mapGraph(source *pipeline.Source) {
 	for property, attribute := range graphUser {
 		source.Mapping.Properties[property] = mapping.Rule{From: []string{attribute}}
 	}
+	source.Mapping.Lender = "manager"
 	source.Options.Guard.HoldOnScopeChange = false
 }
 
@@ -142,7 +143,7 @@ func (c *cloud) describe(id string) string {
 		var value any
 		switch attribute, inner, nested := strings.Cut(graphUser[property], "."); {
 		case attribute == "manager":
-			value = c.d.Manager(id)
+			value = c.manager(id, inner)
 		case nested:
 			if m, is := c.d.Value(id, attribute).(map[string]any); is {
 				value = m[inner]
@@ -156,6 +157,18 @@ func (c *cloud) describe(id string) string {
 		fmt.Fprintf(&line, "%s=%q ", property, value)
 	}
 	return line.String()
+}
+
+// manager is what a user has from his manager: the id, or an attribute of one who is no guest.
+func (c *cloud) manager(id, attribute string) any {
+	manager := c.d.Manager(id)
+	switch {
+	case attribute == "":
+		return manager
+	case manager == "" || c.d.Value(manager, "userType") == "Guest":
+		return nil
+	}
+	return c.d.Value(manager, attribute)
 }
 
 // first makes the first run.
@@ -231,6 +244,14 @@ func TestATenantsHistory(t *testing.T) {
 				{name: "enable carol", do: func() { c.d.Patch(carol, graphtest.Properties{"accountEnabled": true}) }, events: []string{"reactivated carol@example.org"}},
 				{name: "delete for good", do: func() { c.d.Delete(carol); c.d.Purge(carol) }, events: []string{"deactivated carol@example.org"}},
 				{name: "recreate under the same name", do: func() { carol = c.add("carol", "mobilePhone", "+420 2") }, events: []string{"reactivated carol@example.org"}},
+				{name: "deleted, and another gets the name", do: func() { c.d.Delete(carol); carol = c.add("carol", "mobilePhone", "+420 3") }, events: []string{"updated carol@example.org"}},
+				{name: "born and dead between two runs", do: func() { c.d.Delete(c.add("nobody")) }},
+				{name: "deleted, restored and changed between two runs", do: func() {
+					c.d.Delete(carol)
+					c.d.Restore(carol)
+					c.d.Patch(carol, graphtest.Properties{"department": "IT"})
+				}, events: []string{"updated carol@example.org"}},
+				{name: "a burst", do: c.burst, events: burstEvents()},
 				{name: "two swap their names", do: func() {
 					c.d.Patch(a, graphtest.Properties{"userPrincipalName": "bob@example.org"})
 					c.d.Patch(b, graphtest.Properties{"userPrincipalName": "alice.novak@example.org"})
@@ -261,6 +282,36 @@ func TestATenantsHistory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// burst is a busy minute: twenty are born, half of them change, five die, and everybody p00 to p09 changes twice.
+func (c *cloud) burst() {
+	var born []string
+	for i := range 20 {
+		born = append(born, c.add(fmt.Sprintf("q%02d", i)))
+	}
+	for _, id := range born[:10] {
+		c.d.Patch(id, graphtest.Properties{"department": "IT"})
+	}
+	for _, id := range born[:5] {
+		c.d.Delete(id)
+	}
+	for _, id := range c.d.Users() {
+		if name := fmt.Sprint(c.d.Value(id, "userPrincipalName")); strings.HasPrefix(name, "p") {
+			c.d.Patch(id, graphtest.Properties{"department": "HR", "jobTitle": "Clerk"})
+			c.d.Patch(id, graphtest.Properties{"department": "Sales"})
+		}
+	}
+}
+
+func burstEvents() (events []string) {
+	for i := 5; i < 20; i++ {
+		events = append(events, fmt.Sprintf("created q%02d@example.org", i))
+	}
+	for i := range 10 {
+		events = append(events, fmt.Sprintf("updated p%02d@example.org", i))
+	}
+	return events
 }
 
 // Random histories against services that page, repeat, disorder and tell in parts.

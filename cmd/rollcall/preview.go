@@ -78,6 +78,8 @@ func properties(c mapping.Change) map[string]any {
 		case !c.Set.Has(p):
 		case p == store.PINs:
 			set[p.String()] = "(not shown)"
+		case c.Loan.Borrows.Has(p) && c.Loan.Lender != "":
+			set[p.String()] = "(the manager's)"
 		case p.Multi():
 			set[p.String()] = c.List[p.List()]
 		default:

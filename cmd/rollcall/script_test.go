@@ -60,7 +60,7 @@ func TestTenantScripts(t *testing.T) {
 	}
 	t.Cleanup(graph.Close)
 	const client, secret = "11111111-2222-3333-4444-555555555555", "not-a-secret-of-anybody"
-	graph.Register(graphtest.App{ClientID: client, Secret: secret, SecretExpires: time.Now().Add(10 * 24 * time.Hour), Roles: []string{"User.Read.All", "Application.Read.All"}})
+	graph.Register(graphtest.App{ClientID: client, Secret: secret, SecretExpires: time.Now().Add(10 * 24 * time.Hour), Roles: []string{"User.Read.All", "Group.Read.All", "Application.Read.All"}})
 	ids := map[string]string{}
 	for _, name := range []string{"alice", "bob", "carol"} {
 		ids[name] = graph.Directory.AddUser(graphtest.Properties{"userPrincipalName": name + "@example.org", "displayName": name + " example",

@@ -44,6 +44,30 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// BenchmarkReadSeveral reads the rows of one file out of four, side by side.
+func BenchmarkReadSeveral(b *testing.B) {
+	var text strings.Builder
+	must(b, tenColumns(&text))
+	lines := strings.SplitAfter(text.String(), "\n")
+	header, rows := lines[0], lines[1:benchRows+1]
+	var paths []string
+	for i := range 4 {
+		path := filepath.Join(b.TempDir(), fmt.Sprintf("%d.csv", i))
+		replace(b, path, header+strings.Join(rows[i*benchRows/4:(i+1)*benchRows/4], ""))
+		paths = append(paths, path)
+	}
+	c := open(b, csv.Config{Paths: paths})
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		_, err := c.Read(context.Background(), nil, func(connectors.Record) error { n++; return nil })
+		if err != nil || n != benchRows {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(float64(benchRows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
 // tenColumns writes rows without quotation marks.
 func tenColumns(w io.Writer) error {
 	if _, err := fmt.Fprintln(w, "FULLNAME;USERNAME_ALIASES;EMAIL;CARDS;CODE;PHONE;LANG;EXTID;DEPARTMENT;CUSTOM1"); err != nil {

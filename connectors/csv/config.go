@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,6 +15,8 @@ import (
 type Config struct {
 	// Path is the file's, absolute or relative to the working directory.
 	Path string `yaml:"path"`
+	// Paths are several files' instead, which are one source: each is proven whole on its own, and a key is unique over all of them.
+	Paths []string `yaml:"paths"`
 	// Delimiter is "auto" (also ""), "tab", or one ASCII character.
 	Delimiter string `yaml:"delimiter"`
 	// Encoding is "auto" (also "") or a name from the IANA registry of character sets.
@@ -31,16 +34,45 @@ type Config struct {
 // Kind returns "csv".
 func (c *Config) Kind() string { return "csv" }
 
-// Scope names file, header mode and key column: what decides who is in the source.
+// Scope names files, header mode and key column: what decides who is in the source.
 func (c *Config) Scope() string {
-	return fmt.Sprintf("csv path=%q no_header=%t key=%q", filepath.ToSlash(filepath.Clean(c.Path)), c.NoHeader, canonical(c.Key))
+	paths := fmt.Sprintf("path=%q", filepath.ToSlash(filepath.Clean(c.Path)))
+	if c.Path == "" {
+		paths = fmt.Sprintf("paths=%q", c.cleanPaths())
+	}
+	return fmt.Sprintf("csv %s no_header=%t key=%q", paths, c.NoHeader, canonical(c.Key))
+}
+
+// cleanPaths returns the paths in one spelling, sorted.
+func (c *Config) cleanPaths() []string {
+	clean := make([]string, len(c.Paths))
+	for i, path := range c.Paths {
+		clean[i] = filepath.ToSlash(filepath.Clean(path))
+	}
+	slices.Sort(clean)
+	return clean
+}
+
+// checkPaths returns what is wrong with path and paths.
+func (c *Config) checkPaths() error {
+	switch clean := c.cleanPaths(); {
+	case c.Path == "" && len(c.Paths) == 0:
+		return connectors.Hint(errors.New("path is missing"), "Try path: people.csv")
+	case c.Path != "" && len(c.Paths) > 0:
+		return connectors.Hint(errors.New("paths: there is a path too"), "Try paths alone, with all files.")
+	case slices.Contains(c.Paths, ""):
+		return connectors.Hint(errors.New("paths: one of them is empty"), "Try paths: [staff.csv, students.csv]")
+	case len(slices.Compact(slices.Clone(clean))) < len(clean):
+		return connectors.Hint(errors.New("paths: a file stands there twice"), "Try to remove one of them.")
+	}
+	return nil
 }
 
 // Validate returns every mistake in the configuration; it does not look at the file.
 func (c *Config) Validate() error {
 	var all []error
-	if c.Path == "" {
-		all = append(all, connectors.Hint(errors.New("path is missing"), "Try path: people.csv"))
+	if err := c.checkPaths(); err != nil {
+		all = append(all, err)
 	}
 	if _, _, err := c.comma(); err != nil {
 		all = append(all, err)
@@ -57,12 +89,12 @@ func (c *Config) Validate() error {
 	return errors.Join(all...)
 }
 
-// Open returns a connector for the file. The file is opened by each pass.
+// Open returns a connector for the files. They are opened by each pass.
 func (c *Config) Open(env connectors.Env) (connectors.Connector, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("open source %s: %w", env.Source, err)
 	}
-	return &source{config: *c, wanted: env.Attributes}, nil
+	return &source{config: *c, wanted: env.Attributes, known: map[string]known{}}, nil
 }
 
 // comma returns the configured delimiter; auto is true when it is to be found out.

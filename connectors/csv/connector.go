@@ -9,41 +9,48 @@ import (
 	"rollcall/connectors"
 )
 
-// source reads one CSV file.
+// source reads one CSV file, or several as one.
 type source struct {
 	config Config
 	wanted []string
-	// known is what Present has read, of the file with these marks.
-	known *index
+	// known are what Present has read, by path.
+	known map[string]known
+}
+
+// known is an index of the file with these marks.
+type known struct {
+	*index
 	marks fs.FileInfo
 }
 
 // Read emits a user for every row. It knows no incremental pass.
 func (s *source) Read(ctx context.Context, since connectors.Checkpoint, emit func(connectors.Record) error) (connectors.Outcome, error) {
 	if err := ctx.Err(); err != nil {
-		return connectors.Outcome{}, fmt.Errorf("read %s: %w", s.config.Path, err)
+		return connectors.Outcome{}, fmt.Errorf("read %s: %w", s.config.names(), err)
 	}
 	if since != nil {
-		return connectors.Outcome{}, fmt.Errorf("read %s: a file is read as a whole: %w", s.config.Path, connectors.ErrCheckpointExpired)
+		return connectors.Outcome{}, fmt.Errorf("read %s: a file is read as a whole: %w", s.config.names(), connectors.ErrCheckpointExpired)
 	}
-	f, err := openFile(ctx, s.config, s.wanted)
+	all, err := openFiles(ctx, s.config, s.wanted)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
-	defer f.Close()
-	twins, err := findTwins(ctx, f)
+	defer all.Close()
+	twins, err := findTwins(ctx, all)
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
-	out := newWriter(f, twins, emit)
-	count, err := f.scan(ctx, out.row)
+	counts, err := all.emit(ctx, twins, emit)
 	if err == nil {
 		err = ctx.Err() // cancelled while the last record was emitted
 	}
+	if err == nil {
+		err = all.unchanged()
+	}
 	if err != nil {
 		return connectors.Outcome{}, err
 	}
-	return f.outcome(count), nil
+	return all.outcome(counts), nil
 }
 
 func (f *file) outcome(count int) connectors.Outcome {
@@ -58,51 +65,64 @@ func (f *file) outcome(count int) connectors.Outcome {
 	return o
 }
 
-// Present reads the file again, once as long as it does not change.
+// Present reads the files again, each once as long as it does not change.
 func (s *source) Present(ctx context.Context, keys []string) (map[string]bool, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s.config.Path, err)
+		return nil, fmt.Errorf("read %s: %w", s.config.names(), err)
 	}
-	if err := s.lookAgain(ctx); err != nil {
-		return nil, err
+	for _, one := range s.config.each() {
+		if err := s.lookAgain(ctx, one); err != nil {
+			return nil, err
+		}
 	}
 	answer := make(map[string]bool, len(keys))
 	for _, key := range keys {
-		answer[key] = s.known.has(key)
+		for _, k := range s.known {
+			answer[key] = answer[key] || k.has(key)
+		}
 	}
 	return answer, nil
 }
 
-// lookAgain makes known the index of the file as it is now.
-func (s *source) lookAgain(ctx context.Context) error {
-	f, err := openRegular(s.config)
+// lookAgain makes known the index of a file as it is now.
+func (s *source) lookAgain(ctx context.Context, c Config) error {
+	f, err := openRegular(c)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if f.sameAs(s.marks) {
+	if f.sameAs(s.known[c.Path].marks) {
 		return nil
 	}
 	if err := f.recognize(ctx, s.wanted); err != nil {
 		return err
 	}
-	known, err := readIndex(ctx, f)
+	x, err := readIndex(ctx, f)
 	if err == nil {
-		s.known, s.marks = known, f.stat
+		s.known[c.Path] = known{x, f.stat}
 	}
 	return err
 }
 
-// Check opens the file and looks at its first line.
+// Check opens the files and looks at their first lines.
 func (s *source) Check(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("check %s: %w", s.config.Path, err)
+		return nil, fmt.Errorf("check %s: %w", s.config.names(), err)
 	}
-	f, err := openFile(ctx, s.config, s.wanted)
+	all, err := openFiles(ctx, s.config, s.wanted)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer all.Close()
+	var lines []string
+	for _, f := range all {
+		lines = append(lines, f.describe()...)
+	}
+	return lines, nil
+}
+
+// describe says how the file is read.
+func (f *file) describe() []string {
 	j := judge{layout: f.layout}
 	columns := make([]string, len(f.layout.names))
 	for i := range columns {
@@ -114,5 +134,5 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 		fmt.Sprintf("It has %d columns: %s.", len(columns), strings.Join(columns, ", ")),
 		"A row is known by " + f.layout.keyRule() + ".",
 	}
-	return append(lines, f.outcome(0).Warnings...), nil
+	return append(lines, f.outcome(0).Warnings...)
 }

@@ -3,6 +3,7 @@ package csv_test
 import (
 	"bytes"
 	stdcsv "encoding/csv"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,13 +26,38 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// company is a file of people, rewritten as a whole whenever it changes.
+// TestConformanceOfSeveralFiles spreads the same people over files, of which the first is the one that is cut, replaced and removed.
+func TestConformanceOfSeveralFiles(t *testing.T) {
+	dir := t.TempDir()
+	c := company{path: filepath.Join(dir, "people.csv")}
+	for i := range 5 {
+		c.more = append(c.more, filepath.Join(dir, fmt.Sprintf("more%d.csv", i)))
+	}
+	connectorstest.Run(t, connectorstest.Harness{
+		Open: c.open, Fill: c.fill, Want: want, Remove: c.remove, Update: c.update, Reorder: c.reorder,
+		Missing: func(i int) string { return "ext:" + people.New(99).Person(i).ExternalID },
+		Unreachable: func(t testing.TB) connectors.Connector {
+			return open(t, csv.Config{Paths: []string{c.path, c.path + ".none"}})
+		},
+		Breaks: slices.DeleteFunc(c.breaks(), func(b connectorstest.Break) bool {
+			return b.Name == "cut after the header" // some of few people's files have nobody, and may
+		}),
+	})
+}
+
+// company is a file of people, or several, rewritten as a whole whenever it changes.
 type company struct {
 	path string
+	more []string
 	rows [][]string
 }
 
-func (c *company) open(t testing.TB) connectors.Connector { return open(t, csv.Config{Path: c.path}) }
+func (c *company) open(t testing.TB) connectors.Connector {
+	if len(c.more) == 0 {
+		return open(t, csv.Config{Path: c.path})
+	}
+	return open(t, csv.Config{Paths: append([]string{c.path}, c.more...), AllowEmpty: true})
+}
 
 func (c *company) fill(t testing.TB, list []people.Person) []string {
 	c.rows = [][]string{people.CSVHeader()}
@@ -45,11 +71,21 @@ func (c *company) fill(t testing.TB, list []people.Person) []string {
 }
 
 func (c *company) write(t testing.TB) {
+	rows := c.rows[1:]
+	for i, path := range c.more {
+		n := len(rows) / (len(c.more) + 1 - i)
+		c.writeFile(t, path, rows[:n])
+		rows = rows[n:]
+	}
+	c.writeFile(t, c.path, rows)
+}
+
+func (c *company) writeFile(t testing.TB, path string, rows [][]string) {
 	var text bytes.Buffer
-	if err := stdcsv.NewWriter(&text).WriteAll(c.rows); err != nil {
+	if err := stdcsv.NewWriter(&text).WriteAll(append([][]string{c.rows[0]}, rows...)); err != nil {
 		t.Fatal(err)
 	}
-	replace(t, c.path, text.String())
+	replace(t, path, text.String())
 }
 
 func (c *company) remove(t testing.TB, key string) {

@@ -3,7 +3,7 @@
 //	sources:
 //	  people:
 //	    kind: csv
-//	    path: people.csv
+//	    path: people.csv         # or paths: [staff.csv, students.csv]
 //	    delimiter: auto          # "," ";" "|" or tab; any one character
 //	    encoding: auto           # utf-8, utf-16, windows-1250, iso-8859-2, …
 //	    no_header: false         # true: the 15 columns in the documented order, no names
@@ -27,6 +27,13 @@
 //
 // A file that was cut between two rows is a good one: nothing in it tells that there were more. Then it is the guard that
 // holds a run which would deactivate many, and whoever writes the file elsewhere and renames it when it is whole leaves no such file behind.
+//
+// # Several files
+//
+// The files of paths are one source. All are opened before the first is read, each is proven whole on its own, and none may have changed until
+// the last one was read; one that is bad or missing fails the pass. Each has columns of its own. A key is one person's over all of them:
+// rows that share it are refused, with file and line of each. Up to four files are read side by side, and their records
+// emitted by the goroutine that called Read.
 //
 // # Design
 //

@@ -20,6 +20,8 @@ type file struct {
 	*os.File
 	config Config
 	path   string // absolute
+	label  string // for its rows' names
+	number int32  // among the source's files
 	stat   fs.FileInfo
 	script script
 	comma  byte
@@ -181,7 +183,7 @@ func (f *file) scan(ctx context.Context, visit func(*judge, *rows, judgement) er
 	}
 	if !f.config.NoHeader {
 		if err := r.next(); err != nil {
-			return 0, f.failed(err)
+			return 0, f.first(f.failed(err))
 		}
 	}
 	j := &judge{layout: f.layout, file: f.config.Path, decoded: f.script.encoding != nil}

@@ -17,67 +17,88 @@ import (
 // sighting is a row's key as a hash.
 type sighting struct {
 	hash uint64
-	line int
+	at   place
 }
 
-// twins are the keys that several rows have: the lines of each, by the key's hash.
+// place is the number of a file and a line in it.
+type place struct{ file, line int32 }
+
+// twins are the keys that several rows have: the places of each, by the key's hash.
 type twins struct {
-	seed  maphash.Seed
-	lines map[uint64][]int
+	seed   maphash.Seed
+	files  files
+	places map[uint64][]place
 }
 
-// findTwins judges every row of the file and looks for keys that occur twice.
-func findTwins(ctx context.Context, f *file) (twins, error) {
-	t := twins{maphash.MakeSeed(), map[uint64][]int{}}
-	var seen []sighting
-	_, err := f.scan(ctx, func(j *judge, r *rows, _ judgement) error {
-		seen = append(seen, sighting{maphash.Bytes(t.seed, j.key), r.first})
-		return nil
+// findTwins judges every row of the files and looks for keys that occur twice.
+func findTwins(ctx context.Context, all files) (twins, error) {
+	t := twins{maphash.MakeSeed(), all, map[uint64][]place{}}
+	parts := make([][]sighting, len(all))
+	err := all.read(ctx, func(ctx context.Context, f *file) error {
+		_, err := f.scan(ctx, func(j *judge, r *rows, _ judgement) error {
+			parts[f.number] = append(parts[f.number], sighting{maphash.Bytes(t.seed, j.key), place{f.number, int32(r.first)}})
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return t, err
 	}
+	seen := parts[0]
+	for _, part := range parts[1:] {
+		seen = append(seen, part...)
+	}
 	slices.SortFunc(seen, func(a, b sighting) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.line, b.line))
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line))
 	})
 	for i := 1; i < len(seen); i++ {
 		if h := seen[i].hash; h == seen[i-1].hash {
-			if t.lines[h] == nil {
-				t.lines[h] = []int{seen[i-1].line}
+			if t.places[h] == nil {
+				t.places[h] = []place{seen[i-1].at}
 			}
-			t.lines[h] = append(t.lines[h], seen[i].line)
+			t.places[h] = append(t.places[h], seen[i].at)
 		}
 	}
 	return t, nil
 }
 
-// of returns the lines that have the key, nil if it is one only.
-func (t twins) of(key []byte) []int {
-	if len(t.lines) == 0 {
+// of returns the places that have the key, nil if it is one only.
+func (t twins) of(key []byte) []place {
+	if len(t.places) == 0 {
 		return nil
 	}
-	return t.lines[maphash.Bytes(t.seed, key)]
+	return t.places[maphash.Bytes(t.seed, key)]
 }
 
-// sentence names the lines.
-func sentence(lines []int, key string) string {
+// sentence names the places: lines, of files where there are several.
+func (t twins) sentence(places []place, key string) string {
+	words, lines := "lines ", make([]string, len(places))
+	if len(t.files) > 1 {
+		words = ""
+	}
+	for i, at := range places {
+		lines[i] = t.name(at)
+	}
 	kind, name, _ := strings.Cut(key, ":")
 	if kind == "ext" {
 		name = externalID + " " + name
 	}
 	if len(lines) == 2 {
-		return fmt.Sprintf("lines %d and %d are both %s", lines[0], lines[1], name)
+		return fmt.Sprintf("%s%s and %s are both %s", words, lines[0], lines[1], name)
 	}
 	const most = 5
-	texts := make([]string, 0, most)
-	for _, line := range lines[:min(most, len(lines))] {
-		texts = append(texts, fmt.Sprint(line))
-	}
 	if more := len(lines) - most; more > 0 {
-		return fmt.Sprintf("lines %s and %d more are all %s", strings.Join(texts, ", "), more, name)
+		return fmt.Sprintf("%s%s and %d more are all %s", words, strings.Join(lines[:most], ", "), more, name)
 	}
-	last := len(texts) - 1
-	return fmt.Sprintf("lines %s and %s are all %s", strings.Join(texts[:last], ", "), texts[last], name)
+	last := len(lines) - 1
+	return fmt.Sprintf("%s%s and %s are all %s", words, strings.Join(lines[:last], ", "), lines[last], name)
+}
+
+func (t twins) name(at place) string {
+	if len(t.files) > 1 {
+		return fmt.Sprintf("%s:%d", t.files[at.file].label, at.line)
+	}
+	return fmt.Sprint(at.line)
 }
 
 // index holds the keys of a file as sorted hashes. Two keys of one hash would make an absent entry look

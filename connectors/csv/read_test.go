@@ -372,6 +372,10 @@ func TestValidate(t *testing.T) {
 		{csv.Config{Path: "x", Delimiter: `\t`, Encoding: "utf8", Key: "badge"}, ""},
 		{csv.Config{Delimiter: "::", Encoding: "klingon", NoHeader: true, Key: "ACTIVE"},
 			"path is missing\ndelimiter: \"::\" is no delimiter\nencoding: \"klingon\" is not known\nkey: ACTIVE is no column of a file without a header"},
+		{csv.Config{Paths: []string{"x", "y"}}, ""},
+		{csv.Config{Path: "x", Paths: []string{"y"}}, "paths: there is a path too"},
+		{csv.Config{Paths: []string{"x", ""}}, "paths: one of them is empty"},
+		{csv.Config{Paths: []string{"a/x", "./a//x"}}, "paths: a file stands there twice"},
 		{csv.Config{Path: "x", Delimiter: `"`, Key: "pin"}, "delimiter: \"\\\"\" is no delimiter\nkey: pin holds secrets, and keys are not secret"},
 	} {
 		got := ""
@@ -394,7 +398,11 @@ func TestScope(t *testing.T) {
 	if same.Scope() != base {
 		t.Errorf("%s differs from %s", same.Scope(), base)
 	}
-	for _, other := range []csv.Config{{Path: "a/people.csv"}, {Path: "people.csv", Key: "extid"}, {Path: "a/people.csv", Key: "extid", NoHeader: true}} {
+	several, turned := csv.Config{Paths: []string{"a", "./b"}, Key: "extid"}, csv.Config{Paths: []string{"b", "a"}, Key: "extid"}
+	if several.Scope() != turned.Scope() {
+		t.Errorf("%s differs from %s", several.Scope(), turned.Scope())
+	}
+	for _, other := range []csv.Config{{Path: "a/people.csv"}, {Paths: []string{"a/people.csv", "b"}, Key: "extid"}, {Path: "people.csv", Key: "extid"}, {Path: "a/people.csv", Key: "extid", NoHeader: true}} {
 		if other.Scope() == base {
 			t.Errorf("%+v has the scope of another file or key", other)
 		}

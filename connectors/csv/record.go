@@ -2,7 +2,6 @@ package csv
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 
 	"rollcall/connectors"
@@ -11,7 +10,8 @@ import (
 // writer makes records of rows and emits them. It reuses the slices.
 type writer struct {
 	emit       func(connectors.Record) error
-	file, base string // base is the file's name without its folder
+	file, base string // base is what its rows are called by
+	number     int32
 	twins      twins
 	attributes []connectors.Attribute
 	values     []string
@@ -19,7 +19,7 @@ type writer struct {
 }
 
 func newWriter(f *file, t twins, emit func(connectors.Record) error) *writer {
-	w := &writer{emit: emit, file: f.config.Path, base: filepath.Base(f.path) + ":", twins: t}
+	w := &writer{emit: emit, file: f.config.Path, base: f.label + ":", number: f.number, twins: t}
 	w.values = make([]string, len(f.layout.attributes))
 	w.attributes = make([]connectors.Attribute, len(f.layout.attributes))
 	for i, a := range f.layout.attributes {
@@ -29,15 +29,15 @@ func newWriter(f *file, t twins, emit func(connectors.Record) error) *writer {
 }
 
 func (w *writer) row(j *judge, r *rows, v judgement) error {
-	lines := w.twins.of(j.key)
-	if lines != nil && lines[0] != r.first {
+	places := w.twins.of(j.key)
+	if places != nil && places[0] != (place{w.number, int32(r.first)}) {
 		return nil // spoken of at the first of them
 	}
 	record := connectors.Record{Kind: connectors.User, Disabled: v.disabled, Problem: v.problem}
 	record.Key, record.Name = w.identify(j.key, r.first)
 	switch {
-	case lines != nil:
-		record.Problem = sentence(lines, record.Key)
+	case places != nil:
+		record.Problem = w.twins.sentence(places, record.Key)
 		record.Disabled = false
 	case v.problem != "":
 		record.Problem = fmt.Sprintf("line %d: %s", r.first, v.problem)
@@ -53,7 +53,8 @@ func (w *writer) row(j *judge, r *rows, v judgement) error {
 // identify returns key and name, which share their memory.
 func (w *writer) identify(key []byte, line int) (string, string) {
 	w.id = append(append(w.id[:0], key...), w.base...)
-	both := string(strconv.AppendInt(w.id, int64(line), 10))
+	w.id = strconv.AppendInt(w.id, int64(line), 10)
+	both := string(w.id)
 	return both[:len(key)], both[len(key):]
 }
 

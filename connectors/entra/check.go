@@ -30,15 +30,34 @@ func (c *connector) Check(ctx context.Context) ([]string, error) {
 			return lines, wrap(err)
 		}
 		lines = append(lines, fmt.Sprintf("Group.Read.All is granted; the tenant has %d groups", n))
-		chosen, err := c.closure(ctx)
+		found, err := c.selectedLine(ctx)
 		if err != nil {
 			return lines, wrap(err)
 		}
-		if chosen != nil {
-			lines = append(lines, fmt.Sprintf("the selected groups have %d members", len(chosen.users)))
-		}
+		lines = append(lines, found...)
 	}
 	return append(lines, c.expiryLines(ctx)...), nil
+}
+
+// selectedLine says that the groups named in the selection are there, nothing when there are none.
+func (c *connector) selectedLine(ctx context.Context) ([]string, error) {
+	if len(c.config.Select.Groups) == 0 {
+		return nil, nil
+	}
+	chosen, err := c.closure(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case chosen != nil:
+		return []string{fmt.Sprintf("the selected groups have %d members", len(chosen.users))}, nil
+	}
+	g := newGroups(true, time.Time{})
+	r := &round{client: c.client, set: "groups", fields: []string{"displayName"}} // without their members, who are many
+	if _, err := r.run(ctx, newPage(), g.take); err != nil {
+		return nil, err
+	}
+	_, err = g.named(c.config.Select.Groups)
+	return []string{fmt.Sprintf("the selected groups are there: %s", strings.Join(c.config.Select.Groups, ", "))}, err
 }
 
 func (c *connector) expiryLines(ctx context.Context) (lines []string) {

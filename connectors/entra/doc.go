@@ -30,8 +30,12 @@
 // as sorted values, complex properties flattened with dots (onPremisesExtensionAttributes.extensionAttribute1).
 // An explicit null is an attribute without values; in a full pass so is every attribute asked for that
 // Graph leaves out, because it was never set. In an incremental pass what Graph leaves out is left out, and
-// the record is Partial, unless createdDateTime says that the user is newer than the checkpoint. manager is the manager's object id. upnPrefix and onPremisesSamAccountName@onPremisesDomainName
-// are made of the properties they name.
+// the record is Partial, unless createdDateTime says that the user is newer than the checkpoint. manager is the manager's
+// object id; his name and mail stand in his own record, where the pipeline finds them (manager.displayName in a mapping). upnPrefix and
+// onPremisesSamAccountName@onPremisesDomainName are made of the properties they name.
+//
+// Graph does not tell of those below a manager that he was deleted: what comes from his record goes with it, his id in manager with the
+// next whole run.
 //
 // A group's members are the attribute members in a full pass; in an incremental one members@delta holds only the
 // changes, each id with "+" or "-" before it. Group records are emitted when the configuration uses members or memberOf.

@@ -256,12 +256,17 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		{"expiry not visible", []string{"User.Read.All"}, soon, nil, "without Application.Read.All", ""},
 		{"no permission", nil, soon, nil, "", "User.Read.All"},
 		{"no groups", []string{"User.Read.All"}, soon, []string{"Printing"}, "", "Group.Read.All"},
-		{"no such group", []string{"User.Read.All", "Group.Read.All"}, soon, []string{"Printing"}, "", `no group "Printing"`},
+		{"no such group", []string{"User.Read.All", "Group.Read.All"}, soon, []string{"Printing", "Scanning"}, "", `no group "Scanning"`},
+		{"two such groups", []string{"User.Read.All", "Group.Read.All"}, soon, []string{"Twice"}, "", `2 groups are called "Twice"`},
+		{"the group", []string{"User.Read.All", "Group.Read.All"}, soon, []string{"printing"}, "the selected groups", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tn := newTenant(t, graphtest.Options{})
+			for _, name := range []string{"Printing", "Twice", "Twice"} {
+				makeGroup(tn.Directory, name)
+			}
 			tn.Register(graphtest.App{ClientID: clientID, Secret: secret, SecretExpires: c.ends, Roles: c.roles})
-			tn.cfg.Select.Groups = c.groups
+			tn.cfg.Select.Groups, tn.cfg.Select.Later = c.groups, true // as the program does
 			lines, err := tn.open("mail").Check(context.Background())
 			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || connectors.HintOf(err) == "") {
 				t.Errorf("error %v (hint %q), want %q", err, connectors.HintOf(err), c.err)

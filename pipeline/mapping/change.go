@@ -48,6 +48,7 @@ type Change struct {
 	Selects      bool `cbor:"21,keyasint,omitempty"`
 	// LaterDefault is true when the default group comes from a rule behind a membership rule that makes one.
 	LaterDefault bool `cbor:"22,keyasint,omitempty"`
+	Loan         Loan `cbor:"23,keyasint,omitzero"`
 }
 
 // Warning is a value that was not taken over.

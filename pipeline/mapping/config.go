@@ -23,6 +23,9 @@ type Config struct {
 	// EntryNames has every entry say what groups and other entries call it: "dn" for its DN and uid, "key" for its key, ""
 	// for nothing. A membership rule with base DNs needs "dn".
 	EntryNames string `json:"entry_names,omitempty"`
+	// Lender is the attribute that names, by its key, the entry whose attributes are written behind it and a dot: "manager" for
+	// manager.mail. "" is for none.
+	Lender string `json:"lender,omitempty"`
 	// StorageTargets are the names that user_storage may use as "target:<name>" (U12).
 	StorageTargets []string `json:"storage_targets,omitempty"`
 	// Where are RFC 4515 filters over the record's attributes; a record that one of them does not match

@@ -31,6 +31,9 @@
 // one spelling whatever the directory's: who that is, is found out by policy. A group's place comes from its DN, so a group that
 // moves is a change of its record only because the connector lists the DN as an attribute.
 //
+// What a property takes from the manager's entry (E3) cannot be known from one record. The manager's own change says what he has
+// for it, made by the property's rule, and the other's change whose it is; policy brings them together.
+//
 // A Change is coded by hand: its properties are sparse and a run has millions of them. The bytes are CBOR that any
 // decoder reads, in the deterministic encoding of RFC 8949, 4.2.1.
 package mapping

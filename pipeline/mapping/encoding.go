@@ -35,6 +35,7 @@ const (
 	fieldMakesDefault
 	fieldSelects
 	fieldLaterDefault
+	fieldLoan
 )
 
 // EncodeChange returns a change's bytes; equal changes have equal bytes.
@@ -78,6 +79,7 @@ func (c *Change) MarshalCBOR() ([]byte, error) {
 	e.truthField(fieldMakesDefault, c.MakesDefault)
 	e.truthField(fieldSelects, c.Selects)
 	e.truthField(fieldLaterDefault, c.LaterDefault)
+	e.loan(&c.Loan)
 	e.b[0] = majorMap<<5 | e.fields
 	return e.b, nil
 }
@@ -221,6 +223,29 @@ func (e *encoder) warnings(warnings []Warning) {
 	}
 }
 
+// loan writes a map of its own within the change's.
+func (e *encoder) loan(l *Loan) {
+	if l.isNone() {
+		return
+	}
+	e.field(fieldLoan)
+	inner := encoder{b: append(e.b, 0)}
+	at := len(e.b)
+	inner.textField(1, l.Lender)
+	inner.numberField(2, uint64(l.Borrows))
+	if len(l.Lends) > 0 {
+		inner.field(3)
+		inner.head(majorArray, uint64(len(l.Lends)))
+	}
+	for _, lent := range l.Lends {
+		inner.head(majorArray, 2)
+		inner.head(majorNumber, uint64(lent.Property))
+		inner.text(lent.Value)
+	}
+	inner.b[at] = majorMap<<5 | inner.fields
+	e.b = inner.b
+}
+
 // UnmarshalCBOR reads the bytes of [Change.MarshalCBOR].
 func (c *Change) UnmarshalCBOR(data []byte) error {
 	*c = Change{}
@@ -298,6 +323,8 @@ func (d *decoder) field(c *Change, number uint64) {
 		c.Selects = d.truth()
 	case fieldLaterDefault:
 		c.LaterDefault = d.truth()
+	case fieldLoan:
+		d.loan(&c.Loan)
 	default:
 		d.fail(fmt.Sprintf("field %d is not known", number))
 	}
@@ -411,6 +438,36 @@ func (d *decoder) lists(c *Change) {
 		}
 		c.List[p] = d.textList()
 	}
+}
+
+func (d *decoder) loan(l *Loan) {
+	for n := d.head(majorMap); n > 0 && d.err == nil; n-- {
+		switch number := d.head(majorNumber); number {
+		case 1:
+			l.Lender = d.text()
+		case 2:
+			l.Borrows = store.PropertySet(d.head(majorNumber))
+		case 3:
+			l.Lends = d.lends()
+		default:
+			d.fail(fmt.Sprintf("field %d of a loan is not known", number))
+		}
+	}
+}
+
+func (d *decoder) lends() (all []Lent) {
+	for n := d.head(majorArray); n > 0 && d.err == nil; n-- {
+		if d.head(majorArray) != 2 {
+			d.fail("what is lent has two parts")
+		}
+		p := d.head(majorNumber)
+		if p >= uint64(store.TextCount) {
+			d.fail(fmt.Sprintf("property %d cannot be lent", p))
+			return nil
+		}
+		all = append(all, Lent{Property: store.Property(p), Value: d.text()})
+	}
+	return all
 }
 
 func (d *decoder) warnings() []Warning {

@@ -287,6 +287,14 @@ func sentences(c *mapping.Change) string {
 	for _, name := range c.Names {
 		fmt.Fprintf(&b, "called %s\n", readable(name))
 	}
+	for _, p := range store.Properties() {
+		if c.Loan.Borrows.Has(p) {
+			fmt.Fprintf(&b, "%s is borrowed from %q\n", p, c.Loan.Lender)
+		}
+	}
+	for _, lent := range c.Loan.Lends {
+		fmt.Fprintf(&b, "lends %s = %s\n", lent.Property, readable(lent.Value))
+	}
 	for _, flag := range []struct {
 		is   bool
 		text string

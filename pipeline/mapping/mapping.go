@@ -24,6 +24,8 @@ type Mapping struct {
 	// whereSlots are the attributes of where.
 	whereSlots []int
 	secrets    []string
+	// lender is the number of the attribute that names whom an entry borrows from, -1 when nothing is borrowed.
+	lender int
 	// domain is appended to user names unless it is "".
 	domain    string
 	lowercase bool
@@ -32,7 +34,7 @@ type Mapping struct {
 // Compile checks a configuration and returns its mapping, or every mistake in it, joined.
 func Compile(c Config) (*Mapping, error) {
 	m := &Mapping{names: names{slots: map[string]int{}}, lowercase: c.Lowercase}
-	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c), m.checkSecrets())
+	err := errors.Join(m.compileRules(c), m.groups.compile(c, &m.names), m.compileWhere(c.Where), m.compileDomain(c), m.checkSecrets(), m.compileLoans(c))
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +154,11 @@ func (m *Mapping) Apply(r *connectors.Record) (Change, error) {
 	c.Unselected = !m.selects(v, r.Partial)
 	c.SourceLabel = label(r)
 	for i := range m.rules {
-		if !r.Partial || m.rules[i].decided(v) {
+		if !m.rules[i].borrows && (!r.Partial || m.rules[i].decided(v)) {
 			m.rules[i].apply(v, &c)
 		}
 	}
+	m.lend(v, &c)
 	m.belonging.name(v, r, &c)
 	m.groups.apply(v, r.Partial, &m.belonging, &c)
 	if err := m.nameUser(v, r, &c); err != nil {

@@ -30,10 +30,13 @@ type rule struct {
 	form       form
 	// secret is true when the values may be PINs.
 	secret bool
+	// borrows is true when the attributes are those of the entry's lender.
+	borrows bool
 }
 
 func compileRule(p store.Property, given Rule, c Config, n *names) (rule, error) {
-	r := rule{property: p, split: given.Split, skip: given.Skip, take: given.Take, fallback: given.Default,
+	given, borrows := c.borrowed(p, given)
+	r := rule{property: p, borrows: borrows, split: given.Split, skip: given.Skip, take: given.Take, fallback: given.Default,
 		form: form{property: p, storage: given.Type, targets: c.StorageTargets}}
 	all := []error{r.compileOrigin(given, n), checkOptions(p, given), r.compileRegex(given.Regex)}
 	var err error

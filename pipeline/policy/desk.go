@@ -50,8 +50,9 @@ type entry struct {
 	rival    *store.User
 	// note is what an operator should know although nothing was refused.
 	note string
-	// waiting is true when a value was not taken over.
+	// waiting is true when a value was not taken over, borrowed when one that it borrows is another than its change says.
 	waiting  bool
+	borrowed bool
 	warnings []mapping.Warning
 	// unselected is true when the entry is in none of the selected groups; defaultGroup is the one that it gives its user.
 	unselected   bool
@@ -184,6 +185,9 @@ func (d *desk) load(e *entry) (err error) {
 	if isGroup(e.change, e.origin) {
 		e.stand = group
 		return nil
+	}
+	if err := d.borrow(e); err != nil {
+		return err
 	}
 	if e.unselected, err = d.isUnselected(e); err != nil {
 		return err

@@ -32,6 +32,11 @@
 // Who names others (delegates, managed groups by DN) is decided last, once it is known what those are called; nobody
 // else's verdict depends on it. That a named group is no more is seen in the next run.
 //
+// What a person takes from his manager's entry (E3) is that entry's own word, never what became of its user: it rests in the entry's
+// change beside what it says of itself, and the fold keeps what those of the run say, with the run's number of entries in memory where
+// such properties are mapped. An entry whose word changed calls those who take it into the run, as one does who is renamed.
+// What was taken rests in the taker's change like his own words.
+//
 // A user belongs to the first source that took him. A waiting entry keeps the digest of its record, so
 // that a second identical run publishes nothing; that it waits brings it into the next run.
 //

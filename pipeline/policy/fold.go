@@ -29,8 +29,9 @@ type Fold struct {
 	again     []store.Key
 	concerned map[store.Key]bool
 	referees  referees
-	// moved are names of those who go or are renamed: whoever names them is decided again.
+	// moved are names of those who go, are renamed, or have something else to lend: whoever names them is decided again.
 	moved []store.Key
+	lent  map[store.Key]lending
 	// later are those who name somebody of the run.
 	later []*mapping.Change
 	// one is the desk for entries that have to do with no other.

@@ -97,7 +97,8 @@ func (f *Fold) referrers(people map[store.Key]bool) error {
 	return nil
 }
 
-// references returns what a person's entry names, as a group's names its members: so that it can be found by those names.
+// references returns what a person's entry names, and whom it borrows from, as a group's names its members: so that it can be found by
+// those names.
 func (f *Fold) references(c *mapping.Change) (hashes []store.Key) {
 	for _, p := range referring {
 		for _, value := range c.List[p.List()] {
@@ -105,6 +106,9 @@ func (f *Fold) references(c *mapping.Change) (hashes []store.Key) {
 				hashes = append(hashes, f.hashesOf(value)...)
 			}
 		}
+	}
+	if c.Loan.Lender != "" && c.Loan.Borrows != 0 {
+		hashes = append(hashes, byManager(c.Loan.Lender))
 	}
 	slices.SortFunc(hashes, compareKeys)
 	return slices.Compact(hashes)

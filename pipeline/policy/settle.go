@@ -258,9 +258,9 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 		o.User = e.unit.id
 	}
 	e.link(d, &o)
-	keepsChange := e.stand == group && c.Rejected != "" && len(o.Change) > 0 || c.Number == 0 && e.origin != nil || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
+	keepsChange := e.stand == group && c.Rejected != "" && len(o.Change) > 0 || c.Number == 0 && e.origin != nil && !e.borrowed || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
 	if keepsChange {
-		return &o, nil
+		return &o, e.keepLends(&o)
 	}
 	if len(o.Spent) > 0 {
 		o.Spent = stillSpent(o.Spent, c)

@@ -60,6 +60,9 @@ func (f *Fold) touch(c *mapping.Change, at uint32) error {
 		}
 		return nil
 	}
+	if err := f.lend(c, f.seen[at].key, origin); err != nil {
+		return err
+	}
 	own := ""
 	if origin != nil && origin.User != "" {
 		own = origin.User

@@ -272,8 +272,8 @@ func (d *decoder) expand(path, text string, pos token.Position) string {
 
 // path makes values of the keys that name files absolute, starting from the configuration's folder.
 func (d *decoder) path(at, text string) string {
-	key := at[strings.LastIndexByte(at, '.')+1:]
-	isFile := slices.Contains([]string{"path", "data_dir", "workload_identity"}, key) || strings.HasSuffix(key, "_file")
+	key, _, _ := strings.Cut(at[strings.LastIndexByte(at, '.')+1:], "[")
+	isFile := slices.Contains([]string{"path", "paths", "data_dir", "workload_identity"}, key) || strings.HasSuffix(key, "_file")
 	if !isFile || text == "" {
 		return text
 	}

@@ -49,6 +49,14 @@ func (s *source) refers() bool {
 	return s.Kind != "csv" && (delegates || managed)
 }
 
+// lender is the attribute that names somebody whose attributes a property may take: "manager" for manager.mail (E3).
+func (s *source) lender() string {
+	if s.Kind == "entra" {
+		return "manager"
+	}
+	return ""
+}
+
 // checkGroups notes groups where there can be none, leaves the selection by groups to the pipeline, and tells an LDAP reader where its
 // groups are: below the bases of the rules or, to select people by groups, below those of the people.
 func (s *source) checkGroups(d *decoder, path string) {

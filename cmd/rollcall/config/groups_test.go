@@ -11,7 +11,7 @@ import (
 	"rollcall/connectors/ldap"
 )
 
-// Rules by membership and select.groups reach the reader, the mapping and the policy.
+// Rules by membership, select.groups and whose attributes people may take reach the reader, the mapping and the policy.
 func TestGroupsOfASource(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rollcall.yaml")
 	text := `version: 1
@@ -40,6 +40,7 @@ sources:
     client_id: 00000000-0000-0000-0000-000000000000
     managed_identity: true
     select: {groups: [Printing]}
+    mapping: {custom_2: manager.displayName, custom_3: manager.mail}
 `
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ sources:
 	for _, s := range c.Pipeline.Sources {
 		var words []string
 		for word, is := range map[string]bool{"memberships": s.Options.Memberships, "default": s.Options.MembershipDefault, "selects": s.Options.SelectGroups,
-			"nested": s.Options.SelectNested, "under=" + s.Options.GroupsUnder: s.Options.GroupsUnder != "", "names=" + s.Mapping.EntryNames: s.Mapping.EntryNames != ""} {
+			"nested": s.Options.SelectNested, "under=" + s.Options.GroupsUnder: s.Options.GroupsUnder != "", "names=" + s.Mapping.EntryNames: s.Mapping.EntryNames != "", "lender=" + s.Mapping.Lender: s.Mapping.Lender != ""} {
 			if is {
 				words = append(words, word)
 			}
@@ -69,7 +70,7 @@ sources:
 		got[s.Name] = strings.Join(words, " ")
 	}
 	for name, want := range map[string]string{"corp": "default memberships names=dn nested ou=groups,dc=example under=Corp", "chosen": "names=dn ou=people,dc=example selects",
-		"own": "nested", "cloud": "later names=key nested selects"} {
+		"own": "nested", "cloud": "later lender=manager names=key nested selects"} {
 		if got[name] != want {
 			t.Errorf("%s: %s, want %s", name, got[name], want)
 		}

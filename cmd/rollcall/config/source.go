@@ -317,7 +317,7 @@ func (s *source) mapping(f *file) mapping.Config {
 		AppendDomain: s.Options.AppendDomainToUserName, Lowercase: s.Options.UserNameLowercase,
 		GroupsUnder: s.Groups.Under, IgnoreGroups: s.Groups.Ignore, IgnoreGroupsContaining: s.Groups.IgnoreContaining,
 		StorageTargets: f.StorageTargets, Where: s.Select.Where,
-		SelectGroups: s.Select.Groups, EntryNames: s.entryNames(),
+		SelectGroups: s.Select.Groups, EntryNames: s.entryNames(), Lender: s.lender(),
 	}
 	for property, r := range s.rules() {
 		c.Properties[property] = r.Rule
