@@ -62,6 +62,12 @@ func (b *Bus) Follow(ctx context.Context, stream string, o FollowOptions, fn fun
 	}
 }
 
+// Messages takes messages from a consumer that others may share. A request for messages that got lost, because the servers chose
+// another leader, is made again when nothing was heard for four seconds.
+func Messages(c jetstream.Consumer, o ...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+	return c.Messages(append(o, jetstream.PullHeartbeat(2*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(false))...)
+}
+
 // drop deletes a reader's consumer. Without it the server would keep it for minutes, and a stream may have only so many: many
 // short reads would use them up.
 func (b *Bus) drop(stream string, consumer jetstream.Consumer) {

@@ -127,7 +127,7 @@ func (b *Bus) subscribeDurable(ctx context.Context, o SubscribeOptions, r reader
 	if err != nil {
 		return fmt.Errorf("subscribe as %s: %w", o.Durable, err)
 	}
-	messages, err := c.Messages()
+	messages, err := Messages(c)
 	if err != nil {
 		return fmt.Errorf("subscribe as %s: %w", o.Durable, err)
 	}

@@ -95,7 +95,7 @@ func (c *cluster) awaitAgreement() {
 func (c *cluster) url() string {
 	var all []string
 	for _, o := range c.options {
-		all = append(all, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+		all = append(all, fmt.Sprintf("nats://%s:%d", o.Host, o.Port))
 	}
 	return strings.Join(all, ",")
 }

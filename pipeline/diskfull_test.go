@@ -10,44 +10,71 @@ import (
 	"time"
 )
 
-// A disk that gets full in the middle of a run: the process says so and ends, and with room again the next one goes on; nobody is lost
-// and nobody doubled.
+// A disk that gets full in the middle of a run, under everything, under the streams alone or under the store alone: the process says so
+// and ends, and with room again the next one goes on; nobody is lost and nobody doubled.
 func TestDiskFull(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "disk")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	calm := t.TempDir()
+	finish(t, calm, fullDiskRound)
+	finish(t, calm, fullDiskRound) // what is done by hand needs a first run
+	want := usersIn(t, calm)
+	for _, disk := range []struct{ under, small, streams string }{
+		{"everything", "18m", ""}, {"the streams", "4m", "small"}, {"the store", "22m", "large"},
+	} {
+		t.Run(disk.under, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "disk")
+			streams := filepath.Join(dir, "nats")
+			small := dir
+			if disk.streams == "small" {
+				small = streams
+			} else {
+				mount(t, dir, disk.small)
+			}
+			switch disk.streams {
+			case "small":
+				mount(t, streams, disk.small)
+			case "large":
+				mount(t, streams, "300m")
+			}
+			for range 2 { // in the middle of a run, and at a start
+				if out, err := killedAfter(dir, time.Minute); err == nil || !strings.Contains(out, "no space left on device") {
+					t.Fatalf("the process on a full disk ended with %v and says\n%s", err, out)
+				}
+			}
+			if err := remount(t, small, "remount,size=300m"); err != nil {
+				t.Fatal(err)
+			}
+			finish(t, dir, fullDiskRound)
+			finish(t, dir, fullDiskRound)
+			if got := usersIn(t, dir); !maps.Equal(got, want) {
+				t.Errorf("%d users after the disk was full, %d undisturbed", len(got), len(want))
+			}
+		})
+	}
+}
+
+// mount makes a folder that is a disk of its own until the test ends.
+func mount(t *testing.T, dir, size string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mount := func(options string) error {
-		out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput()
-		if err != nil {
-			t.Logf("mount: %v: %s", err, out)
-		}
-		return err
-	}
-	if err := mount("size=18m"); err != nil {
-		t.Skip("needs a small disk of its own, and this user may not mount one")
+	if err := remount(t, dir, "size="+size); err != nil {
+		t.Skip("NOT TESTED: needs a small disk of its own, and this user may not mount one")
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
-	for range 2 { // in the middle of a run, and at a start
-		if out, err := killedAfter(dir, time.Minute); err == nil || !strings.Contains(out, "no space left on device") {
-			t.Fatalf("the process on a full disk ended with %v and says\n%s", err, out)
-		}
+}
+
+func remount(t *testing.T, dir, options string) error {
+	t.Helper()
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput()
+	if err != nil {
+		t.Logf("mount: %v: %s", err, out)
 	}
-	if err := mount("remount,size=200m"); err != nil {
-		t.Fatal(err)
-	}
-	finish(t, dir, fullDiskRound)
-	finish(t, dir, fullDiskRound) // what is done by hand needs a first run
-	calm := t.TempDir()
-	finish(t, calm, fullDiskRound)
-	finish(t, calm, fullDiskRound)
-	if got, want := usersIn(t, dir), usersIn(t, calm); !maps.Equal(got, want) {
-		t.Errorf("%d users after the disk was full, %d undisturbed", len(got), len(want))
-	}
+	return err
 }
 
 // fullDiskRound is a round whose directory is too large for the disk.

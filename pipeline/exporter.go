@@ -47,7 +47,7 @@ func (e *exporter) open(ctx context.Context, mayForget bool) (err error) {
 }
 
 func (e *exporter) run(ctx context.Context) error {
-	messages, err := e.consumer.Messages()
+	messages, err := events.Messages(e.consumer)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}

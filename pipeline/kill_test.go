@@ -30,12 +30,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if dir := os.Getenv(reconcilerDir); dir != "" {
-		if err := reconcileUntilKilled(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for variable, work := range map[string]func(string) error{memberDir: workUntilKilled, natsFile: serveUntilKilled} {
+		if given := os.Getenv(variable); given != "" {
+			if err := work(given); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

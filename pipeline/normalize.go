@@ -53,7 +53,7 @@ func (n *normalizer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take records: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(4*normalizeBatch, events.ReadAhead))
+	messages, err := events.Messages(consumer, jetstream.PullMaxMessagesWithBytesLimit(4*normalizeBatch, events.ReadAhead))
 	if err != nil {
 		return fmt.Errorf("take records: %w", err)
 	}
@@ -232,14 +232,14 @@ func (o *outbox) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(10 * time.Second)
 	for _, future := range o.waiting {
 		select {
 		case <-future.Ok():
 		case err := <-future.Err():
 			return err
 		case <-timeout:
-			return errors.New("publish changes: no answer from NATS for 20 s")
+			return errors.New("publish changes: no answer from NATS for 10 s")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -76,7 +76,7 @@ func (n *notifier) run(ctx context.Context) error {
 	if n.consumer == nil {
 		return nil
 	}
-	messages, err := n.consumer.Messages(jetstream.PullMaxMessages(1))
+	messages, err := events.Messages(n.consumer, jetstream.PullMaxMessages(1))
 	if err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}

@@ -117,7 +117,11 @@ func (r *relay) anchor(ctx context.Context) error {
 	if last.revision == 0 {
 		return r.forgetStream(position, last.created)
 	}
-	if isOther(head, chain, last) {
+	lost, err := r.lostTail(position, last)
+	if err != nil {
+		return err
+	}
+	if lost || isOther(head, chain, last) {
 		return r.reset(ctx, last, head)
 	}
 	published := last.revision

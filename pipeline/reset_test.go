@@ -3,6 +3,8 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"rollcall/events"
 	"rollcall/events/broker"
+	"rollcall/pipeline"
 	"rollcall/store"
 )
 
@@ -58,7 +61,7 @@ func TestReset(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if len(types) != 1 || !strings.HasPrefix(types[0], "rollcall.users.reset the store went back") {
+	if len(types) != 1 || !strings.HasPrefix(types[0], "rollcall.users.reset store and events are not one") {
 		t.Errorf("resets: %q", types)
 	}
 }
@@ -86,6 +89,50 @@ func TestResetByChain(t *testing.T) {
 	}
 	c.applied("read 5, unchanged 4, updated 1")
 	c.settled()
+}
+
+// All streams lose their tail under a store that is ahead, as if an older copy of their disk were put back: the next run heals what they
+// said, its numbers are above all that the store knows, and subscribers are told once to begin anew.
+func TestStreamsThatLostTheirTail(t *testing.T) {
+	dir := newRoster().people(5)
+	c := newCompany(t, dir).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	c.stop()
+	streams, old := filepath.Join(c.config.DataDir, "nats"), filepath.Join(t.TempDir(), "nats")
+	if err := os.CopyFS(old, os.DirFS(streams)); err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	dir.set("p00001", "phone", "1")
+	dir.person("new")
+	dir.remove("p00004")
+	known := c.applied("read 6, unchanged 3, created 1, updated 1, deletions 1, deactivated 1")
+	c.settled()
+	c.stop()
+	if err := errors.Join(os.RemoveAll(streams), os.CopyFS(streams, os.DirFS(old))); err != nil {
+		t.Fatal(err)
+	}
+	c.logged = io.Discard
+	c.start()
+	dir.set("p00002", "phone", "2")
+	if run := c.applied("read 5, unchanged 4, updated 1"); run.Number <= known.Number {
+		t.Errorf("run %d follows run %d", run.Number, known.Number)
+	}
+	c.settled()
+	dir.set("p00001", "phone", "3")
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+	if got, want := c.events(8), []string{"reset ", "updated p00002", "updated p00001"}; !slices.Equal(got, want) {
+		t.Errorf("events behind the eighth: %q, want %q", got, want)
+	}
+	if got, want := c.users(pipeline.UserQuery{}), undisturbed(t, dir); !maps.Equal(got, want) {
+		t.Errorf("users %v, undisturbed %v", got, want)
+	}
+	if err := c.node.Stop(); err != nil {
+		t.Error(err)
+	}
+	c.node = nil // every revision in the stream exactly once is what was lost here
 }
 
 // rolledBack returns a stopped pipeline whose store is older than the last of its six events, and the last revision of that store.

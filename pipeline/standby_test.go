@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,46 +19,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"rollcall/connectors"
 	"rollcall/events"
-	"rollcall/events/broker"
 	"rollcall/pipeline"
 	"rollcall/store"
 )
 
-// reconcilerDir is the environment variable that makes this test binary a reconciler on that directory until it is killed.
-const reconcilerDir = "ROLLCALL_TEST_RECONCILER_DIR"
-
-func reconcileUntilKilled(dir string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	for {
-		err := reconcileOnce(ctx, dir)
-		if ctx.Err() != nil || !errors.Is(err, pipeline.ErrBehind) {
-			return err
-		}
-	}
-}
-
-func reconcileOnce(ctx context.Context, dir string) error {
-	c := crewConfig(os.Getenv("ROLLCALL_TEST_NATS"), dir, os.Getenv("ROLLCALL_TEST_KEY"), newRoster(), pipeline.RoleReconciler)
-	node, err := pipeline.Start(context.WithoutCancel(ctx), c, zerolog.New(os.Stderr).Level(zerolog.WarnLevel).With().Str("dir", filepath.Base(dir)).Logger())
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- node.Wait() }()
-	select {
-	case err := <-ended:
-		return errors.Join(err, node.Stop())
-	case <-ctx.Done():
-		if err := node.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-		return nil
-	}
-}
-
-func crewConfig(url, dir, key string, reader *roster, roles ...string) pipeline.Config {
+func crewConfig(url, dir, key string, reader connectors.Config, roles ...string) pipeline.Config {
 	c := killedConfig(dir, reader)
 	c.NATS, c.PINKeyFile, c.Roles = pipeline.NATS{URL: url, Replicas: 3}, key, roles
 	return c
@@ -68,23 +34,38 @@ func crewConfig(url, dir, key string, reader *roster, roles ...string) pipeline.
 // crew is a pipeline in roles on a cluster: a connector worker and two normalizers here, reconcilers in processes of their own.
 type crew struct {
 	*cluster
-	roster    *roster
 	key       string
 	client    *pipeline.Client
 	processes map[string]*exec.Cmd // by directory
+	networks  map[string]string    // the network that the process on a directory is in, this one for none
 }
 
-func startCrew(t *testing.T, reader *roster, reconcilers ...string) *crew {
+// newCrew is one with nobody in it yet.
+func newCrew(t *testing.T, servers *cluster) *crew {
 	t.Helper()
-	k := &crew{cluster: startCluster(t), roster: reader, key: writePINKey(t), processes: map[string]*exec.Cmd{}}
+	k := &crew{cluster: servers, key: writePINKey(t), processes: map[string]*exec.Cmd{}, networks: map[string]string{}}
 	t.Cleanup(func() {
 		for dir := range k.processes {
 			k.kill(dir)
 		}
 	})
+	return k
+}
+
+func startCrew(t *testing.T, reader *roster, reconcilers ...string) *crew {
+	t.Helper()
+	k := newCrew(t, startCluster(t))
 	for _, dir := range reconcilers {
 		k.reconciler(dir)
 	}
+	k.workHere(reader)
+	return k
+}
+
+// workHere starts a connector worker and two normalizers in this process, and waits for a reconciler that leads.
+func (k *crew) workHere(reader *roster) {
+	t := k.t
+	t.Helper()
 	for _, role := range []string{pipeline.RoleConnector, pipeline.RoleNormalizer, pipeline.RoleNormalizer} {
 		log := zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel)
 		node, err := pipeline.Start(t.Context(), crewConfig(k.url(), t.TempDir(), k.key, reader, role), log)
@@ -101,20 +82,10 @@ func startCrew(t *testing.T, reader *roster, reconcilers ...string) *crew {
 		}
 	}
 	eventually(t, func() bool { return k.leader() != "" })
-	return k
 }
 
 // reconciler starts a reconciler on a directory.
-func (k *crew) reconciler(dir string) {
-	k.t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), reconcilerDir+"="+dir, "ROLLCALL_TEST_NATS="+k.url(), "ROLLCALL_TEST_KEY="+k.key)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		k.t.Fatal(err)
-	}
-	k.processes[dir] = cmd
-}
+func (k *crew) reconciler(dir string) { k.member(dir, pipeline.RoleReconciler, "") }
 
 func (k *crew) signal(dir string, s os.Signal) {
 	k.t.Helper()
@@ -123,7 +94,7 @@ func (k *crew) signal(dir string, s os.Signal) {
 	}
 }
 
-// kill kills a reconciler.
+// kill kills a member.
 func (k *crew) kill(dir string) {
 	_ = k.processes[dir].Process.Kill()
 	_ = k.processes[dir].Wait()
@@ -166,7 +137,12 @@ func (k *crew) leader() string {
 	if err != nil || len(s.Reconcilers) == 0 || !s.Reconcilers[0].Leads {
 		return ""
 	}
-	_, pid, _ := strings.Cut(s.Reconcilers[0].Name, "/")
+	return k.named(s.Reconcilers[0].Name)
+}
+
+// named returns the directory of the member that calls itself so ("host/process"), "" for none.
+func (k *crew) named(name string) string {
+	_, pid, _ := strings.Cut(name, "/")
 	for dir, cmd := range k.processes {
 		if strconv.Itoa(cmd.Process.Pid) == pid {
 			return dir
@@ -550,12 +526,7 @@ func containsAll(got, want map[string]string) bool {
 // A reconciler that could only go another way than the others is refused: one with another key of the PINs, or with the store of
 // another pipeline. One with the right key and no store gets the first one's id.
 func TestStandbyRefused(t *testing.T) {
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Stop)
-	url := strings.Replace(b.URL(), "nats://", "nats://"+b.Credentials().User+":"+b.Credentials().Password+"@", 1)
+	url := startBroker(t)
 	start := func(dir, key string) (*pipeline.Node, error) {
 		c := crewConfig(url, dir, key, newRoster(), pipeline.RoleReconciler)
 		c.NATS.Replicas = 1

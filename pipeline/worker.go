@@ -63,7 +63,7 @@ func (w *worker) serve(ctx context.Context, source string) error {
 	if err != nil {
 		return fmt.Errorf("take jobs: %w", err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(1))
+	messages, err := events.Messages(consumer, jetstream.PullMaxMessages(1))
 	if err != nil {
 		return fmt.Errorf("take jobs: %w", err)
 	}
