@@ -55,6 +55,9 @@ type metrics struct {
 	Listen string `yaml:"listen"`
 }
 
+// serverKinds are the kinds of servers that MyQ signs people in with.
+var serverKinds = []string{"radius", "ldap", "entra"}
+
 type authServer struct {
 	Kind   string `yaml:"kind"`
 	Domain string `yaml:"domain"`
@@ -117,6 +120,9 @@ func (f *file) check(d *decoder) {
 	}
 	if _, _, err := net.SplitHostPort(f.Metrics.Listen); f.Metrics.Listen != "" && err != nil {
 		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
+	}
+	for name, server := range f.AuthenticationServers {
+		d.oneOf("authentication_servers."+name+".kind", server.Kind, serverKinds...)
 	}
 	f.checkServers(d)
 	f.NATS.checkUser(d)
