@@ -141,6 +141,9 @@ var (
 	ErrUnreachable = errors.New("source cannot be reached")
 	// ErrDenied means that the source refused the credentials or the access.
 	ErrDenied = errors.New("source refused access")
+	// ErrSecret means that what the source is to be asked with (a password, secret, certificate or key) cannot be had from where the
+	// configuration says, or must not be used. The source was not asked.
+	ErrSecret = errors.New("the secret cannot be used")
 	// ErrScope means that the configured place or column does not exist in the source.
 	ErrScope = errors.New("configured scope does not exist")
 )

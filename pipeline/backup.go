@@ -78,7 +78,8 @@ func Restore(ctx context.Context, c Config, o RestoreOptions) (Restored, error) 
 	}
 	file, err := os.Open(o.File)
 	if err != nil {
-		return Restored{}, err
+		return Restored{}, connectors.Hint(fmt.Errorf("restore: %w", err),
+			"another file; rollcall store snapshot --list names those in the object store, of which --latest takes the last")
 	}
 	r, err := restore(bufio.NewReaderSize(file, 1<<20), &c, store.RestoreOptions{Force: o.Force})
 	return r, errors.Join(err, file.Close())

@@ -211,10 +211,21 @@ func (c *Client) DropDead(ctx context.Context, id uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := stream.DeleteMsg(ctx, id); err != nil {
-		return connectors.Hint(fmt.Errorf("%w: dead letter %d: %w", ErrNotFound, id, err), "rollcall dead list")
+	if _, err = stream.GetMsg(ctx, id); err == nil { // deleting does not say clearly that there is none
+		err = stream.DeleteMsg(ctx, id)
+	}
+	if err != nil {
+		return noLetter(id, err)
 	}
 	return nil
+}
+
+// noLetter is the error of the stream about a dead letter.
+func noLetter(id uint64, err error) error {
+	if isMissing(err) {
+		return connectors.Hint(&answered{text: fmt.Sprintf("there is no dead letter %d", id), kind: ErrNotFound}, "rollcall dead list")
+	}
+	return fmt.Errorf("dead letter %d: %w", id, err)
 }
 
 // RetryDead has the entry of a dead letter read as new, asks for a run of its source and drops the letter. It
@@ -226,7 +237,7 @@ func (c *Client) RetryDead(ctx context.Context, id uint64, actor string) (source
 	}
 	msg, err := stream.GetMsg(ctx, id)
 	if err != nil {
-		return "", "", connectors.Hint(fmt.Errorf("%w: dead letter %d: %w", ErrNotFound, id, err), "rollcall dead list")
+		return "", "", noLetter(id, err)
 	}
 	var letter DeadLetter
 	if err := json.Unmarshal(msg.Data, &letter); err != nil {

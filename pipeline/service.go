@@ -391,6 +391,9 @@ const usersPage = 200
 // users answers a page of users, as JSON that shows what the command line shows.
 func (s *service) users(_ context.Context, q usersRequest) (page userPage, err error) {
 	err = s.db.View(func(tx *store.Tx) error {
+		if err := s.known(tx, q.Query); err != nil {
+			return err
+		}
 		if q.Query.Group != "" {
 			return s.usersOfGroup(tx, q, &page)
 		}
@@ -407,6 +410,22 @@ func (s *service) users(_ context.Context, q usersRequest) (page userPage, err e
 		})
 	})
 	return page, err
+}
+
+// known refuses a query by a source that neither the configuration nor the store knows, or by a group that is not there: nobody in it
+// would be no answer.
+func (s *service) known(tx *store.Tx, q UserQuery) error {
+	if _, err := s.config.source(q.Source); q.Source != "" && err != nil && !isKnown(tx, q.Source) {
+		return connectors.Hint(fmt.Errorf("%w: there is no source %q", ErrNotFound, q.Source), "rollcall sources list")
+	}
+	if q.Group == "" {
+		return nil
+	}
+	g, err := tx.Group(q.Group)
+	if err == nil && g == nil {
+		err = connectors.Hint(fmt.Errorf("%w: no group with the path %q", ErrNotFound, q.Group), "rollcall groups list")
+	}
+	return err
 }
 
 type userPage struct {

@@ -101,9 +101,15 @@ func (a *app) describeDead(d pipeline.DeadLetter) error {
 }
 
 func (a *app) dropDead() *cobra.Command {
-	return a.letters("drop", "Forget messages", func(ctx context.Context, client *pipeline.Client, id uint64) error {
-		return client.DropDead(ctx, id)
-	})
+	return a.jsonFlag(a.letters("drop", "Forget messages", func(ctx context.Context, client *pipeline.Client, id uint64) error {
+		if err := client.DropDead(ctx, id); err != nil || !a.json {
+			return err
+		}
+		return line(a.stdout, struct {
+			ID      uint64 `json:"id"`
+			Dropped bool   `json:"dropped"`
+		}{id, true})
+	}))
 }
 
 func (a *app) retryDead() *cobra.Command {

@@ -48,7 +48,7 @@ func (a *app) identify(ctx context.Context, client *pipeline.Client, q pipeline.
 	found, err := client.Identify(ctx, q)
 	switch {
 	case errors.Is(err, pipeline.ErrMistake):
-		return usage(err)
+		return usage(try(err, "NAME, or one of --card, --personal-number and --pin"))
 	case err != nil:
 		return err
 	case a.json:

@@ -54,8 +54,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rollcall",
 		Short: "Synchronize people from directories into MyQ user accounts",
-		Long: "Rollcall reads people out of directories (LDAP, Active Directory, CSV), turns them into MyQ user accounts\n" +
-			"in a store of its own, and tells everyone who subscribes what changed.",
+		Long: "Rollcall reads people out of directories (LDAP, Active Directory, Microsoft Entra ID, CSV), turns them into MyQ\n" +
+			"user accounts in a store of its own, and tells everyone who subscribes what changed.",
 		Example: `  rollcall demo                          a sample company, to see what it does
   rollcall init ldap                     write a configuration
   rollcall check                         is it right, and do the directories answer?
@@ -79,6 +79,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(a.demo(), a.init(), a.check(), a.preview(), a.testMapping(), a.sync(), a.replay(), a.rebuild(), a.serve(), a.status(), a.runs(), a.plan(),
 		a.approve(), a.reject(), a.cancel(), a.users(), a.cards(), a.pins(), a.sources(), a.groups(), a.events(), a.export(), a.report(), a.dead(), a.store(), a.service(), a.version())
+	addCompletion(root)
 	return root
 }
 

@@ -17,6 +17,7 @@ func (a *app) store() *cobra.Command {
   rollcall store snapshot --to backup.db.zst
   rollcall store restore --latest`,
 		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.storeCheck(), a.storeSnapshot(), a.storeRestore())
 	return cmd

@@ -55,6 +55,9 @@ func (a *app) sync() *cobra.Command {
 
 // chosen returns the named sources, or all enabled ones.
 func chosen(c *config.Config, args []string) ([]string, error) {
+	if len(c.Pipeline.Sources) == 0 {
+		return nil, usage(try(fmt.Errorf("%s has no source", c.Path), "sources: {people: {kind: csv, path: people.csv}}, or rollcall init in another file"))
+	}
 	if len(args) == 0 {
 		for _, s := range c.Pipeline.Sources {
 			if s.Enabled {

@@ -125,7 +125,7 @@ func (f *failure) explain(begun bool) error {
 func (f *failure) kind(begun bool) (try string, kind error) {
 	switch {
 	case f.code == "credential":
-		return cmp.Or(connectors.HintOf(f.cause), "Try to check the path and that this process may read it."), connectors.ErrDenied
+		return cmp.Or(connectors.HintOf(f.cause), "Try to check the path and that this process may read it."), connectors.ErrSecret
 	case f.expired():
 		return "Try again: a whole run follows by itself.", connectors.ErrCheckpointExpired
 	case f.signIn && f.status != 0 && f.status < 500 && f.status != http.StatusTooManyRequests:

@@ -169,8 +169,18 @@ func TestSecretsThatEverybodyCanReadAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := tn.open().Read(t.Context(), nil, memory{}.take)
-	if !errors.Is(err, connectors.ErrDenied) || !strings.HasPrefix(connectors.HintOf(err), "chmod") {
+	if !errors.Is(err, connectors.ErrSecret) || !strings.HasPrefix(connectors.HintOf(err), "chmod") {
 		t.Errorf("%v (hint %q), want a refusal with chmod", err, connectors.HintOf(err))
+	}
+}
+
+func TestASecretThatIsNotThere(t *testing.T) {
+	tn := newTenant(t, graphtest.Options{})
+	tn.cfg.ClientSecretFile = tn.file("secret", nil) + ".none"
+	_, err := tn.open().Read(t.Context(), nil, memory{}.take)
+	if !errors.Is(err, connectors.ErrSecret) || errors.Is(err, connectors.ErrDenied) || connectors.HintOf(err) == "" ||
+		!strings.Contains(err.Error(), "client_secret_file: "+tn.cfg.ClientSecretFile+": no such file") {
+		t.Errorf("%v (hint %q), want the file's name and a hint", err, connectors.HintOf(err))
 	}
 }
 

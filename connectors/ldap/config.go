@@ -286,15 +286,15 @@ func (c *Config) password() (string, error) {
 		return c.BindPassword, nil
 	}
 	if err := c.validatePasswordFile(); err != nil {
-		return "", fmt.Errorf("%w: %w", connectors.ErrDenied, err)
+		return "", fmt.Errorf("%w: %w", connectors.ErrSecret, err)
 	}
 	data, err := os.ReadFile(c.BindPasswordFile)
 	password := strings.TrimRight(string(data), "\r\n")
 	switch {
 	case err != nil:
-		err = fmt.Errorf("%w: bind_password_file: %w", connectors.ErrDenied, err)
+		err = fmt.Errorf("%w: bind_password_file: %w", connectors.ErrSecret, err)
 	case password == "":
-		err = fmt.Errorf("%w: bind_password_file %s is empty: most servers would let %s in as nobody", connectors.ErrDenied, c.BindPasswordFile, c.BindDN)
+		err = fmt.Errorf("%w: bind_password_file %s is empty: most servers would let %s in as nobody", connectors.ErrSecret, c.BindPasswordFile, c.BindDN)
 	default:
 		return password, nil
 	}

@@ -168,6 +168,7 @@ func TestNotGettingIn(t *testing.T) {
 		kind     error
 		says, to string
 	}{
+		{"no password file", func(c *ldap.Config) { c.BindPassword, c.BindPasswordFile = "", "none" }, connectors.ErrSecret, "open none: no such file", "write the password"},
 		{"wrong password", func(c *ldap.Config) { c.BindPassword = "wrong" }, connectors.ErrDenied, "sign in as cn=sync", "check bind_dn and the password"},
 		{"unknown host", func(c *ldap.Config) { c.Servers = []string{"ldap://no-such-host.invalid"}; c.AllowPlaintext = true }, connectors.ErrUnreachable, "no-such-host.invalid", "check servers"},
 		{"nobody listens", func(c *ldap.Config) { c.Servers = []string{"ldap://127.0.0.1:1"} }, connectors.ErrUnreachable, "connection refused", "is the server running"},

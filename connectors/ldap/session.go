@@ -40,7 +40,7 @@ func (s *source) connect(ctx context.Context) (*session, error) {
 	var failures []error
 	for _, server := range servers {
 		se, err := s.connectTo(ctx, server)
-		if err == nil || ctx.Err() != nil || errors.Is(err, connectors.ErrDenied) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, connectors.ErrDenied) || errors.Is(err, connectors.ErrSecret) {
 			return se, err
 		}
 		failures = append(failures, err)

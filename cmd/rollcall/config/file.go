@@ -56,6 +56,9 @@ type metrics struct {
 	Listen string `yaml:"listen"`
 }
 
+// serverKinds are the kinds of servers that MyQ signs people in with.
+var serverKinds = []string{"radius", "ldap", "entra"}
+
 type authServer struct {
 	Kind   string `yaml:"kind"`
 	Domain string `yaml:"domain"`
@@ -120,6 +123,9 @@ func (f *file) check(d *decoder) {
 		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
 	}
 	f.Console.check(d)
+	for name, server := range f.AuthenticationServers {
+		d.oneOf("authentication_servers."+name+".kind", server.Kind, serverKinds...)
+	}
 	f.checkServers(d)
 	f.NATS.checkUser(d)
 	f.checkMail(d)
