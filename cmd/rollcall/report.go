@@ -293,6 +293,7 @@ func (a *app) reportChanges() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "changes",
 		Short: "A row for every property that changed, from the stream of events",
+		Long:  "A row for every property that changed. What the user is besides is shown and compared as the event tells it: cards are masked where events: {cards: masked} is.",
 		Example: `  rollcall report changes --since 24h
   rollcall report changes --user alice --property phone --property email --columns department --format csv`,
 		Args: cobra.NoArgs,
