@@ -120,6 +120,43 @@ func TestP4GeneratedBySync(t *testing.T) {
 	c.rebuilt()
 }
 
+// P4: whoever has no PIN any more, because a person took it or it ended, gets one with the next run although the directory did not
+// change, and so does who is given an address by hand. A run after that writes nothing.
+func TestP4GeneratedAgain(t *testing.T) {
+	dir := newRoster().people(3)
+	dir.person("r")
+	c := newCompany(t, dir, withPINs)
+	c.config.Sources[0].Options.PINs = policy.PINRules{MinimumLength: 4, Generate: true}
+	c.start()
+	c.applied("read 4, created 4")
+	for _, edit := range []struct {
+		user string
+		do   func(context.Context, pipeline.Edit) (pipeline.Answer, error)
+		pipeline.Edit
+	}{
+		{"p00000", c.client.RemovePIN, pipeline.Edit{}},
+		{"r", c.client.SetUser, pipeline.Edit{Set: map[string]string{"email": "a@example.com"}}},
+		{"p00002", c.client.RemovePIN, pipeline.Edit{}},
+		{"p00002", c.client.AddPIN, pipeline.Edit{PIN: "582039", Expires: time.Now().Add(time.Second)}},
+	} {
+		edit.User = edit.user
+		if _, err := edit.do(t.Context(), edit.Edit); err != nil {
+			t.Fatalf("%s: %v", edit.user, err)
+		}
+	}
+	eventually(t, func() bool { return c.pins()["p00002"] == 0 })
+	c.applied("read 4, unchanged 1, updated 3")
+	if have := c.pins(); have["p00000"] != 1 || have["r"] != 1 || have["p00002"] != 1 {
+		t.Errorf("PINs: %v", have)
+	}
+	before := c.revision()
+	c.applied("read 4, unchanged 4")
+	if c.revision() != before {
+		t.Error("a run that finds nothing new writes")
+	}
+	c.rebuilt()
+}
+
 // P4: what is drawn is never in use, and where nothing is left, the run says so and goes on.
 func TestP4Exhausted(t *testing.T) {
 	if testing.Short() {

@@ -16,8 +16,9 @@ type Unsettled struct {
 	// Action is what was decided: conflict, rejected, ignored, updated, ….
 	Action string `json:"action"`
 	Reason string `json:"reason,omitempty"`
-	// User is the id of the user whom the entry belongs to, "" for none.
-	User string `json:"user,omitempty"`
+	// User is the id of the user whom the entry belongs to, UserName what he is called; "" for none.
+	User     string `json:"user,omitempty"`
+	UserName string `json:"user_name,omitempty"`
 }
 
 // unsettledPage is how many entries one answer holds.
@@ -65,9 +66,13 @@ func (s *service) unsettled(_ context.Context, q unsettledRequest) (page unsettl
 				return store.ErrStop
 			}
 			action, reason, _ := strings.Cut(o.Verdict, ": ")
-			page.Entries = append(page.Entries, Unsettled{Source: q.Source, Entry: o.Entry, Action: action, Reason: reason, User: o.User})
-			page.After = key.String()
-			return nil
+			e := Unsettled{Source: q.Source, Entry: o.Entry, Action: action, Reason: reason, User: o.User}
+			u, err := tx.User(o.User)
+			if u != nil {
+				e.UserName = u.Text[store.UserName]
+			}
+			page.Entries, page.After = append(page.Entries, e), key.String()
+			return err
 		})
 	})
 	return page, err

@@ -35,32 +35,35 @@ func (a *app) report() *cobra.Command {
 	return cmd
 }
 
-// userColumn is a property that a report can show.
+// userColumn is a property that a report can show; items are the values of a multi-valued one, nil for others.
 type userColumn struct {
-	name string
-	cell func(u *store.User) string
+	name  string
+	cell  func(u *store.User) string
+	items func(u *store.User) []store.Value
 }
 
 // userColumns are all of them: what a source may map, and what the store adds.
 func userColumns() []userColumn {
 	var all []userColumn
 	for _, p := range store.Properties() {
-		all = append(all, userColumn{p.String(), func(u *store.User) string {
-			if p.Multi() {
-				return show.Values(*u, p)
-			}
-			return u.Text[p]
-		}})
+		column := userColumn{name: p.String(), cell: func(u *store.User) string { return u.Text[p] }}
+		if p.Multi() {
+			column.cell = func(u *store.User) string { return show.Values(*u, p) }
+			column.items = func(u *store.User) []store.Value { return u.List[p.List()] }
+		}
+		all = append(all, column)
 	}
-	return append(all,
-		userColumn{"id", func(u *store.User) string { return u.ID }},
-		userColumn{"revision", func(u *store.User) string { return strconv.FormatUint(u.Revision, 10) }},
-		userColumn{"active", func(u *store.User) string { return strconv.FormatBool(u.Active) }},
-		userColumn{"inactive_reason", func(u *store.User) string { return u.InactiveReason }},
-		userColumn{"synchronization_source", func(u *store.User) string { return u.Label }},
-		userColumn{"administrator", func(u *store.User) string { return strconv.FormatBool(u.Administrator) }},
-		userColumn{"anonymized", func(u *store.User) string { return strconv.FormatBool(u.Anonymized) }},
-	)
+	more := func(name string, cell func(u *store.User) string) {
+		all = append(all, userColumn{name: name, cell: cell})
+	}
+	more("id", func(u *store.User) string { return u.ID })
+	more("revision", func(u *store.User) string { return strconv.FormatUint(u.Revision, 10) })
+	more("active", func(u *store.User) string { return strconv.FormatBool(u.Active) })
+	more("inactive_reason", func(u *store.User) string { return u.InactiveReason })
+	more("synchronization_source", func(u *store.User) string { return u.Label })
+	more("administrator", func(u *store.User) string { return strconv.FormatBool(u.Administrator) })
+	more("anonymized", func(u *store.User) string { return strconv.FormatBool(u.Anonymized) })
+	return all
 }
 
 func columnOf(name string) (userColumn, error) {
@@ -85,19 +88,33 @@ type reporting struct {
 	filters []filter
 }
 
-// filter wants a property to have a value, compared as names are.
+// filter wants a property to have a value, or to have it among others, compared as names are.
 type filter struct {
 	column userColumn
 	value  string
 }
 
+func (f filter) wants(u *store.User) bool {
+	if f.column.items == nil || f.column.name == store.PINs.String() {
+		return store.Fold(f.column.cell(u)) == f.value
+	}
+	items := f.column.items(u)
+	is := func(v store.Value) bool { return store.Fold(v.V) == f.value }
+	return slices.ContainsFunc(items, is) || len(items) == 0 && f.value == ""
+}
+
 func (r *reporting) flags(cmd *cobra.Command, columns ...string) {
-	cmd.Flags().StringSliceVar(&r.names, "columns", columns, "`properties` to show, in this order")
-	cmd.Flags().StringArrayVar(&r.where, "where", nil, "only users whose `property=value`; several must all hold, \"property=\" means empty")
+	r.propertyFlags(cmd, "`properties` to show, in this order", columns)
 	cmd.Flags().StringVar(&r.query.Source, "source", "", "only users that this `source` owns")
 	cmd.Flags().StringVar(&r.query.Group, "group", "", "only users in the group of this `path`")
 	cmd.Flags().BoolVar(&r.query.Inactive, "inactive", false, "deactivated users too")
 	r.formatFlag(cmd)
+}
+
+// propertyFlags have any property as a column and as a filter.
+func (r *reporting) propertyFlags(cmd *cobra.Command, what string, columns []string) {
+	cmd.Flags().StringSliceVar(&r.names, "columns", columns, what)
+	cmd.Flags().StringArrayVar(&r.where, "where", nil, "only users whose `property=value`, or have it among others; several must all hold, \"property=\" means empty")
 }
 
 func (r *reporting) formatFlag(cmd *cobra.Command) {
@@ -127,12 +144,7 @@ func (r *reporting) prepare() error {
 }
 
 func (r *reporting) wants(u *store.User) bool {
-	for _, f := range r.filters {
-		if store.Fold(f.column.cell(u)) != f.value {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.filters, func(f filter) bool { return !f.wants(u) })
 }
 
 // cells are a user's values of the columns.
@@ -220,7 +232,7 @@ func (a *app) reportConflicts() *cobra.Command {
 		Short: "A row for every entry that was refused, ignored or applied in part",
 		Long:  "The entries that ended in conflict, rejected, ignored or with a value left out. Every later run of their source decides them again.",
 		Example: `  rollcall report conflicts
-  rollcall report conflicts people --format csv`,
+  rollcall report conflicts people --columns department,email --where department=IT --format csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.load()
 			if err != nil {
@@ -236,15 +248,16 @@ func (a *app) reportConflicts() *cobra.Command {
 					args = append(args, s.Name)
 				}
 			}
-			sheet, err := newSheet(a.stdout, r.format, []string{"source", "entry", "action", "reason", "user"})
+			if err := r.prepare(); err != nil {
+				return err
+			}
+			sheet, err := newSheet(a.stdout, r.format, append([]string{"source", "entry", "action", "reason", "user"}, r.names...))
 			if err != nil {
 				return err
 			}
 			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
 				for _, name := range args {
-					err := client.Unsettled(ctx, name, func(e pipeline.Unsettled) error {
-						return sheet.row(e.Source, e.Entry, e.Action, e.Reason, e.User)
-					})
+					err := client.Unsettled(ctx, name, func(e pipeline.Unsettled) error { return r.unsettledRow(ctx, client, sheet, e) })
 					if err != nil {
 						return err
 					}
@@ -253,8 +266,24 @@ func (a *app) reportConflicts() *cobra.Command {
 			})
 		},
 	}
+	r.propertyFlags(cmd, "`properties` of the user to show beside", nil)
 	r.formatFlag(cmd)
 	return cmd
+}
+
+// unsettledRow writes an entry with what is asked for of its user; one without a user has nothing.
+func (r *reporting) unsettledRow(ctx context.Context, client *pipeline.Client, sheet *sheet, e pipeline.Unsettled) error {
+	var u store.User
+	if e.User != "" && len(r.columns)+len(r.filters) > 0 {
+		var err error
+		if u, err = client.User(ctx, e.User); err != nil {
+			return err
+		}
+	}
+	if !r.wants(&u) {
+		return nil
+	}
+	return sheet.row(append([]string{e.Source, e.Entry, e.Action, e.Reason, e.UserName}, r.cells(&u)...)...)
 }
 
 func (a *app) reportChanges() *cobra.Command {
@@ -265,8 +294,9 @@ func (a *app) reportChanges() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "changes",
 		Short: "A row for every property that changed, from the stream of events",
+		Long:  "A row for every property that changed. What the user is besides is shown and compared as the event tells it: cards are masked where events: {cards: masked} is.",
 		Example: `  rollcall report changes --since 24h
-  rollcall report changes --user alice --property phone --property email --format csv`,
+  rollcall report changes --user alice --property phone --property email --columns department --format csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := parseSince(since, &o); err != nil {
@@ -277,12 +307,15 @@ func (a *app) reportChanges() *cobra.Command {
 					return err
 				}
 			}
-			sheet, err := newSheet(a.stdout, r.format, []string{"revision", "time", "kind", "user_name", "property", "old", "new", "source", "run", "actor"})
+			if err := r.prepare(); err != nil {
+				return err
+			}
+			sheet, err := newSheet(a.stdout, r.format, append([]string{"revision", "time", "kind", "user_name", "property", "old", "new", "source", "run", "actor"}, r.names...))
 			if err != nil {
 				return err
 			}
 			return a.client(cmd, "", func(ctx context.Context, client *pipeline.Client) error {
-				err := client.Events(ctx, o, func(e events.UserChanged) error { return changeRows(sheet, e, user, properties) })
+				err := client.Events(ctx, o, func(e events.UserChanged) error { return r.changeRows(sheet, e, user, properties) })
 				if err != nil {
 					return err
 				}
@@ -293,11 +326,16 @@ func (a *app) reportChanges() *cobra.Command {
 	cmd.Flags().StringVar(&since, "since", "", "from this `time or revision` on: 1207, 10m, 2026-11-23, 2026-11-23T09:00:00Z")
 	cmd.Flags().StringVar(&user, "user", "", "only the user of this `name` or id")
 	cmd.Flags().StringArrayVar(&properties, "property", nil, "only this `property`; may be given several times")
+	r.propertyFlags(cmd, "`properties` of the user to show beside", nil)
 	r.formatFlag(cmd)
 	return cmd
 }
 
-func changeRows(sheet *sheet, e events.UserChanged, user string, properties []string) error {
+// changeRows writes what an event changed, with what is asked for of the user as he was afterwards.
+func (r *reporting) changeRows(sheet *sheet, e events.UserChanged, user string, properties []string) error {
+	if !r.wants(&e.User) {
+		return nil
+	}
 	name := e.User.Text[store.UserName]
 	if user != "" && store.Fold(user) != store.Fold(name) && user != e.User.ID && store.Fold(user) != store.Fold(said(e.Changed["user_name"].Old)) {
 		return nil
@@ -310,8 +348,9 @@ func changeRows(sheet *sheet, e events.UserChanged, user string, properties []st
 		if e.Cause.Run != 0 {
 			run = strconv.FormatUint(e.Cause.Run, 10)
 		}
-		err := sheet.row(strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), e.Kind, name, p,
-			said(e.Changed[p].Old), said(e.Changed[p].New), e.Cause.Source, run, e.Cause.Actor)
+		cells := []string{strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), e.Kind, name, p,
+			said(e.Changed[p].Old), said(e.Changed[p].New), e.Cause.Source, run, e.Cause.Actor}
+		err := sheet.row(append(cells, r.cells(&e.User)...)...)
 		if err != nil {
 			return err
 		}

@@ -468,7 +468,7 @@ func (w winner) name() string {
 	if w.user != nil {
 		return nameOf(w.user)
 	}
-	return w.unit.text()
+	return nameOf(w.unit.new)
 }
 
 // winners returns who gets every value that several want, or that somebody else holds.
@@ -526,7 +526,7 @@ func (u *unit) leaveOut(c store.Claim, winner string, multipleCards bool) {
 	}
 	u.new.List[i] = kept
 	rule := "C2"
-	if c.Space == store.Names || u.comesBack(c) {
+	if c.Space == store.Names {
 		rule = "M2"
 	}
 	reason := fmt.Sprintf("already used by %s; left out [%s]", winner, rule)

@@ -301,11 +301,11 @@ func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Va
 }
 
 // saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits
-// nobody knows that, unless it waits for a person's override: the value may be what it waits for; one that is new to the user
+// nobody knows that, unless it waits for what a person did or for a PIN: the value may be what it waits for; one that is new to the user
 // never was.
 func (u *unit) saidBefore(p store.Property, value string) bool {
 	waits := func(e *entry) bool {
-		return e.isNew || e.origin != nil && e.origin.Waiting && reasonOf(e.origin.Verdict) != overriddenReason
+		return e.isNew || e.origin != nil && e.origin.Waiting && !lacksNothing(reasonOf(e.origin.Verdict))
 	}
 	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
 }

@@ -27,7 +27,7 @@ type Deed struct {
 	Verdict
 	// Try says what to do about a refusal, "" for nothing.
 	Try string
-	// Entries are origins to be written, in the order of the user's.
+	// Entries are origins to be written.
 	Entries []SourceOrigin
 }
 
@@ -184,6 +184,9 @@ func (e *edit) settle() error {
 	if e.deed.Refused() || sameUser(e.old, e.new) {
 		e.deed.Entries = nil
 		return nil
+	}
+	if err := e.awaitPIN(e.deed, e.old, e.new); err != nil {
+		return err
 	}
 	v := verdict{}
 	v.carry(&unit{old: e.old, new: e.new, held: store.Claims(e.old), wanted: store.Claims(e.new), gain: without(store.Claims(e.new), store.Claims(e.old))})

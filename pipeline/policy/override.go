@@ -94,6 +94,9 @@ func (e *edit) fromGroups(source string) (set store.PropertySet) {
 // overriddenReason is why an entry waits that lacks nothing.
 const overriddenReason = "a person changed what it says, which the next run of the owner takes back [U15]"
 
+// lacksNothing reports whether an entry that waits for that reason was taken over whole.
+func lacksNothing(reason string) bool { return reason == overriddenReason || reason == lacksPINReason }
+
 // changedSet returns the properties whose values differ.
 func changedSet(a, b *store.User) (set store.PropertySet) {
 	for p := range store.TextCount {

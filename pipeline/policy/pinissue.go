@@ -205,8 +205,49 @@ func (h Hand) Expire(id string) (*Deed, error) {
 		return d, nil
 	}
 	d.issued(old, left)
-	return d, h.spend(d, old, left)
+	if err := h.spend(d, old, left); err != nil {
+		return nil, err
+	}
+	return d, h.awaitPIN(d, old, left)
 }
+
+// awaitPIN has the owner's entries decided again by the next run when their user is without a PIN from now on: where PINs are
+// generated, that run gives him one (P4).
+func (h Hand) awaitPIN(d *Deed, old, n *store.User) error {
+	if WantsPIN(old) || !WantsPIN(n) {
+		return nil
+	}
+	for _, ref := range n.Origins {
+		if ref.Source != n.Owner {
+			continue
+		}
+		at := slices.IndexFunc(d.Entries, func(e SourceOrigin) bool { return e.Source == ref.Source && e.Origin.Hash() == ref.Key })
+		o, err := h.View.Origin(ref.Source, ref.Key)
+		if at >= 0 {
+			o = d.Entries[at].Origin
+		}
+		if err != nil || o == nil || o.Gone || o.Waiting || len(o.Change) == 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		waits := *o
+		waits.Waiting = true
+		if isSettled(actionOf(o.Verdict)) {
+			waits.Verdict = verdictText(Update, lacksPINReason)
+		}
+		if at >= 0 {
+			d.Entries[at].Origin = &waits
+			continue
+		}
+		d.Entries = append(d.Entries, SourceOrigin{ref.Source, &waits})
+	}
+	return nil
+}
+
+// lacksPINReason is why an entry waits whose user lost his PIN, or got an address that one could be mailed to.
+const lacksPINReason = "the user has no PIN, and gets one with the next run where PINs are generated [P4]"
 
 // spend notes with the entries that say an ended value that it has ended.
 func (h Hand) spend(d *Deed, old, left *store.User) error {

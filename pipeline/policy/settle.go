@@ -219,11 +219,23 @@ func (d *desk) origin(e *entry, a Action, reason string) (*store.Origin, error) 
 	if err != nil || o == nil {
 		return nil, err
 	}
+	if o.Waiting && isSettled(a) && len(e.warnings) > 0 {
+		reason = e.lacking() // what it waits for
+	}
 	o.Verdict = verdictText(a, reason)
 	if e.origin != nil && sameOrigin(e.origin, o) {
 		return nil, nil
 	}
 	return o, nil
+}
+
+// lacking says what was not taken over of the entry.
+func (e *entry) lacking() string {
+	texts := make([]string, len(e.warnings))
+	for i, w := range e.warnings {
+		texts[i] = w.String()
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
@@ -300,7 +312,7 @@ func sameOrigin(a, b *store.Origin) bool {
 	return a.Entry == b.Entry && a.Digest == b.Digest && a.RawSequence == b.RawSequence && a.User == b.User &&
 		a.Waiting == b.Waiting && a.Missed == b.Missed && a.Group == b.Group && a.Gone == b.Gone &&
 		a.Holds == b.Holds && a.Default == b.Default && slices.Equal(a.Names, b.Names) && slices.Equal(a.Spent, b.Spent) && slices.Equal(a.Members, b.Members) &&
-		bytes.Equal(a.Change, b.Change) && sameVerdict(a.Verdict, b.Verdict)
+		bytes.Equal(a.Change, b.Change) && sameVerdict(a.Verdict, b.Verdict) && (!b.Waiting || reasonOf(a.Verdict) == reasonOf(b.Verdict))
 }
 
 func sameVerdict(a, b string) bool {
