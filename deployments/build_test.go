@@ -99,7 +99,7 @@ func compose(t *testing.T) (c composeFile) {
 // Whatever a service of the compose file names is there, or prepare.sh makes it, and the configuration loads.
 func TestCompose(t *testing.T) {
 	c := compose(t)
-	if len(c.Services) != 7 {
+	if len(c.Services) != 8 {
 		t.Errorf("%d services", len(c.Services))
 	}
 	checkConfiguration(t, read(t, "docker/rollcall.yaml"))

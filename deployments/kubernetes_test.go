@@ -52,7 +52,7 @@ func TestKubernetes(t *testing.T) {
 			checkPod(t, o.Name, &o.Spec.Template.Spec)
 		}
 	}
-	if kinds["Deployment"] != 2 || kinds["StatefulSet"] != 1 || kinds["NetworkPolicy"] != 2 {
+	if kinds["Deployment"] != 3 || kinds["StatefulSet"] != 1 || kinds["NetworkPolicy"] != 3 {
 		t.Errorf("kinds %v", kinds)
 	}
 }
@@ -68,6 +68,9 @@ func checkConfiguration(t *testing.T, text string) {
 	c, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.Console.Listen == "" || c.Console.TokenFile == "" {
+		t.Errorf("the console is %+v", c.Console)
 	}
 	if c.Pipeline.NATS.User != "reconciler" || c.Pipeline.NATS.Replicas != 3 || c.Source("corp") == nil {
 		t.Errorf("the configuration says %+v", c.Pipeline.NATS)

@@ -15,7 +15,7 @@
 // Beside the journey stand service and client (requests and commands from the command line and other programs), anchor (is
 // this the log that the store knows?), preview and status. What people do by hand takes the same road: edit (a request
 // becomes a command in LOG), manual (the reconciler carries it out), anonymize, sources, retire and rename for what is more than one user's
-// new state, and identify, which only asks.
+// new state, and identify, which only asks. Packages show and console are what operators see.
 //
 // # Promises
 //

@@ -23,7 +23,7 @@ import (
 )
 
 // natsUsers are the users of deployments/nats/users.conf.
-var natsUsers = []string{"reconciler", "normalizer", "connector-corp", "connector-people", "operator", "subscriber", "system"}
+var natsUsers = []string{"reconciler", "normalizer", "connector-corp", "connector-people", "console", "operator", "subscriber", "system"}
 
 // guardedCluster is three NATS servers with TLS, started from the files in deployments/nats.
 type guardedCluster struct {

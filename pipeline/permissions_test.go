@@ -54,6 +54,7 @@ func TestLeastPrivilege(t *testing.T) {
 	start("normalizer", pipeline.RoleNormalizer)
 	start("connector-corp", pipeline.RoleConnector, "corp")
 	start("connector-people", pipeline.RoleConnector, "people")
+	console := start("console", pipeline.RoleConsole).Client()
 
 	c := config
 	c.NATS = g.nats("operator")
@@ -81,6 +82,7 @@ func TestLeastPrivilege(t *testing.T) {
 	if err := operator.Dead(t.Context(), func(pipeline.DeadLetter) error { return nil }); err != nil {
 		t.Error(err)
 	}
+	testConsoleRights(t, console)
 	rules, err := config.Rules("corp")
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +115,46 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+2 {
 		t.Errorf("events: %v, then %v; the copy that is tried here and one event are expected", before, after)
+	}
+}
+
+// testConsoleRights asks all that the console asks. That there is nothing to decide or to stop is an answer, and no refusal of the server's.
+func testConsoleRights(t *testing.T, console *pipeline.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	status, err := console.Status(ctx)
+	if err != nil || len(status.Sources) != 2 {
+		t.Errorf("status of %d sources: %v", len(status.Sources), err)
+	}
+	users, groups := 0, 0
+	for what, err := range map[string]error{
+		"users":  console.Users(ctx, pipeline.UserQuery{Text: "p00001"}, func(store.User) error { users++; return nil }),
+		"groups": console.Groups(ctx, func(pipeline.GroupInfo) error { groups++; return nil }),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := console.User(ctx, "p00001"); err != nil || users != 1 {
+		t.Errorf("%d users are found: %v", users, err)
+	}
+	if runs, err := console.Runs(ctx, "corp", 10); err != nil || len(runs) != 2 {
+		t.Errorf("%d runs: %v", len(runs), err)
+	}
+	for what, ask := range map[string]func() error{
+		"plan":    func() error { _, err := console.Plan(ctx, "corp", 0, nil); return err },
+		"approve": func() error { _, err := console.Approve(ctx, "corp", "01234567", "x"); return err },
+		"reject":  func() error { _, err := console.Reject(ctx, "corp", "01234567", "x"); return err },
+		"cancel":  func() error { _, err := console.Cancel(ctx, "corp", "x"); return err },
+		"run":     func() error { _, err := console.Run(ctx, "corp", 99999); return err },
+	} {
+		if err := ask(); !errors.Is(err, pipeline.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := console.Sync(ctx, "nobody", pipeline.SyncOptions{}); !errors.Is(err, pipeline.ErrNotFound) {
+		t.Errorf("sync: %v", err)
 	}
 }
 
@@ -152,6 +194,20 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"normalizer", "rollcall.raw.corp.0123"},
 		{"normalizer", "rollcall.api.users.list"},
 		{"normalizer", "$KV.rollcall_config.x"},
+		{"console", "rollcall.log.command.approve"},
+		{"console", "rollcall.jobs.corp"},
+		{"console", "rollcall.api.users.set"},
+		{"console", "rollcall.api.users.identify"},
+		{"console", "rollcall.api.pins.generate"},
+		{"console", "rollcall.api.cards.add"},
+		{"console", "rollcall.api.sources.retire"},
+		{"console", "rollcall.api.sources.replay"},
+		{"console", "rollcall.api.store.baseline.corp"},
+		{"console", "rollcall.api.entries.forget"},
+		{"console", "$KV.rollcall_config.x"},
+		{"console", "$JS.API.STREAM.INFO.ROLLCALL_USERS"},
+		{"console", "$JS.API.STREAM.MSG.GET.ROLLCALL_RAW"},
+		{"console", "$JS.API.CONSUMER.CREATE.ROLLCALL_DEAD.x"},
 		{"operator", "rollcall.log.command.approve"},
 		{"operator", "rollcall.users.updated.x"},
 		{"operator", "$JS.API.STREAM.DELETE.ROLLCALL_USERS"},
@@ -176,7 +232,7 @@ func testRefused(t *testing.T, g *guardedCluster) {
 	for _, test := range []struct{ user, subject string }{
 		{"subscriber", "rollcall.>"}, {"subscriber", "_INBOX.>"}, {"subscriber", "_INBOX.operator.>"}, {"subscriber", "$KV.>"},
 		{"connector-corp", "rollcall.raw.people.*"}, {"connector-corp", "_INBOX.connector-people.>"}, {"connector-corp", "rollcall.api.>"},
-		{"normalizer", "rollcall.users.>"}, {"operator", "rollcall.raw.>"},
+		{"normalizer", "rollcall.users.>"}, {"operator", "rollcall.raw.>"}, {"console", "rollcall.runs.>"}, {"console", "_INBOX.operator.>"},
 	} {
 		t.Run(test.user+" listens to "+test.subject, func(t *testing.T) {
 			if err := g.refusal(t, test.user, func(nc *nats.Conn) error { _, err := nc.SubscribeSync(test.subject); return err }); err == nil {

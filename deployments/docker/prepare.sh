@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes what compose.yaml and a first NATS cluster need, in a folder "secrets" beside this script: a certificate authority, a
-# certificate for the servers, a password and its bcrypt hash for every user, and the key of the PINs. Needs openssl and htpasswd
+# certificate for the servers, a password and its bcrypt hash for every user, a token for the console, and the key of the PINs. Needs openssl and htpasswd
 # (apache2-utils). Nothing that exists is overwritten.
 set -eu
 umask 077
@@ -17,7 +17,7 @@ if [ ! -e ca.crt ]; then
 fi
 
 if [ ! -e passwords.conf ]; then
-  for user in reconciler normalizer connector-corp connector-people operator subscriber system; do
+  for user in reconciler normalizer connector-corp connector-people console operator subscriber system; do
     openssl rand -hex 24 >"$user.password"
     hash=$(htpasswd -niBC 11 "" <"$user.password" | tr -d ':\n')
     printf '%s_password: "%s"\n' "$(echo "$user" | tr - _)" "$hash"
@@ -26,7 +26,8 @@ if [ ! -e passwords.conf ]; then
 fi
 
 [ -e ldap.password ] || openssl rand -hex 16 >ldap.password
+[ -e console.tokens ] || echo "operator $(openssl rand -hex 20)" >console.tokens
 [ -e pins.key ] || openssl rand -base64 32 | tr -d '\n' >pins.key
 chmod 0644 ./*.crt
 # The containers read them as a user of their own (65532), which the files belong to.
-[ "$(id -u)" != 0 ] || chown 65532:65532 ./*.password pins.key passwords.conf tls.key
+[ "$(id -u)" != 0 ] || chown 65532:65532 ./*.password console.tokens pins.key passwords.conf tls.key
