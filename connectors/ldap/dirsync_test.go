@@ -100,6 +100,12 @@ func TestDirSyncInRounds(t *testing.T) {
 	if err != nil || len(told) != 0 || third.Whole {
 		t.Errorf("nothing changed: told %q, %+v, %v", told, third, err)
 	}
+	lines := strings.Join(searches(t, c), "\n")
+	for _, part := range []string{"-E '!dirSync=1/1048576' ", "-E '!dirSync=1/1048576/MA==' ", "-E 'domainScope' ", "-E '!showDeleted' "} {
+		if !strings.Contains(lines, part) {
+			t.Errorf("no line has %s:\n%s", part, lines)
+		}
+	}
 	for name, test := range map[string]struct {
 		round []ldaptest.Message
 		want  error
