@@ -317,6 +317,47 @@ func TestASourceThatCannotStay(t *testing.T) {
 	comes(t, "a word about it", func() bool { return strings.Contains(logged.String(), "cannot stay connected") })
 }
 
+// A steady stream of changes in one source starves no other: its runs are made in between, and the stream goes on.
+func TestASteadyStreamStarvesNobody(t *testing.T) {
+	j := newLiveJournal(200)
+	c := newCompany(t, j, func(s *pipeline.Source) { s.Live = true })
+	others := newJournal(0)
+	others.person("zoe")
+	second := c.config.Sources[0]
+	second.Name, second.Reader, second.Live, second.Options = "others", others, false, rosterOptions("others")
+	c.config.Sources = append(c.config.Sources, second)
+	c.start()
+	comes(t, "a session", func() bool { return len(j.began()) > 0 })
+	ctx, cancel := context.WithCancel(t.Context())
+	var steady sync.WaitGroup
+	steady.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			j.tell(fmt.Sprintf("p%05d", i%200), "phone", strconv.Itoa(i))
+			time.Sleep(500 * time.Microsecond)
+		}
+	})
+	for i := range 5 {
+		others.tell("zoe", "phone", strconv.Itoa(i))
+		begun, before := time.Now(), len(c.lastRuns(1000))
+		job, err := c.client.Sync(t.Context(), "others", pipeline.SyncOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := c.client.Follow(t.Context(), "others", job, nil)
+		if err != nil || run.State != store.Applied || run.Created+run.Updated != 1 || time.Since(begun) > 10*time.Second {
+			t.Errorf("run %d of the other source after %s: %+v, %v", i, time.Since(begun), run, err)
+		}
+		comes(t, "more of the stream", func() bool { return len(c.lastRuns(1000)) > before })
+	}
+	cancel()
+	steady.Wait()
+	comes(t, "the end of the stream", func() bool {
+		r, _ := j.record("p00000")
+		i := slices.IndexFunc(r.Attributes, func(a connectors.Attribute) bool { return a.Name == "phone" })
+		return c.user("p00000").Text[store.Phone] == r.Attributes[i].Values[0]
+	})
+}
+
 // A live source whose runs leave no checkpoint is in no session, and says so; nobody reads it again and again, and runs of it are made when
 // somebody, or its schedule, asks.
 func TestALiveSourceWithoutCheckpoints(t *testing.T) {

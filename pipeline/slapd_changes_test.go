@@ -30,30 +30,38 @@ func TestChangesOnSlapd(t *testing.T) {
 			c.config.Sources[0].Reader.(*ldap.Config).Changes = test.changes
 			c.start()
 			c.applied("read 300, created 300")
-			for _, step := range slapdChanges(s) {
-				revision := c.revision()
-				step.do()
-				run := c.sync()
-				if run.State != store.Applied || run.Kind != "incremental" {
-					t.Fatalf("%s: the %s run is %s (%s): %s\n%q", step.name, run.Kind, run.State, run.Reason, counters(run), run.Messages)
-				}
+			playChanges(t, c, slapdChanges(s), func(step slapdChange, run store.Run) {
 				if run.Whole != (test.name != "session log") && step.events != nil && strings.HasSuffix(step.events[0], "deactivated") {
 					t.Errorf("%s: the run is whole: %t", step.name, run.Whole)
 				}
 				compare(t, s, c)
-				var kinds []string
-				for _, e := range c.events(revision) {
-					kind, _, _ := strings.Cut(e, " ")
-					kinds = append(kinds, kind)
-				}
-				if !slices.Equal(kinds, step.events) {
-					t.Errorf("%s: events %q, want %q", step.name, kinds, step.events)
-				}
-				if t.Failed() {
-					t.FailNow()
-				}
-			}
+			})
 		})
+	}
+}
+
+// playChanges makes changes and after each an incremental run, whose events are exactly the changes.
+func playChanges(t *testing.T, c *company, changes []slapdChange, check func(slapdChange, store.Run)) {
+	t.Helper()
+	for _, step := range changes {
+		revision := c.revision()
+		step.do()
+		run := c.sync()
+		if run.State != store.Applied || run.Kind != "incremental" {
+			t.Fatalf("%s: the %s run is %s (%s): %s\n%q", step.name, run.Kind, run.State, run.Reason, counters(run), run.Messages)
+		}
+		check(step, run)
+		var kinds []string
+		for _, e := range c.events(revision) {
+			kind, _, _ := strings.Cut(e, " ")
+			kinds = append(kinds, kind)
+		}
+		if !slices.Equal(kinds, step.events) {
+			t.Errorf("%s: events %q, want %q", step.name, kinds, step.events)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
 	}
 }
 

@@ -35,12 +35,17 @@ func newDirectoryOf(t *testing.T, n int, o ldaptest.SlapdOptions) (*ldaptest.Ser
 	s := ldaptest.StartSlapd(t, o)
 	reader := &ldap.Config{Type: "openldap", Servers: []string{s.URL}, BindDN: s.SyncDN, BindPassword: s.SyncPassword,
 		BaseDNs: []string{"ou=people," + s.Suffix, "ou=groups," + s.Suffix}, PageSize: 500, Changes: "full", IdleTimeout: 5 * time.Second}
-	return s, newCompany(t, reader, func(source *pipeline.Source) {
+	return s, newCompany(t, reader, mapped(inetOrgPerson))
+}
+
+// mapped gives a source a mapping of one attribute a property.
+func mapped(attributes map[string]string) func(*pipeline.Source) {
+	return func(source *pipeline.Source) {
 		source.Mapping.Properties = map[string]mapping.Rule{}
-		for property, attribute := range inetOrgPerson {
+		for property, attribute := range attributes {
 			source.Mapping.Properties[property] = mapping.Rule{From: []string{attribute}}
 		}
-	})
+	}
 }
 
 // A directory of 2,000 people on a real slapd: people are added, changed, renamed, moved and deleted, and after every step

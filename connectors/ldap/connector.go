@@ -170,9 +170,7 @@ const domainScope = "1.2.840.113556.1.4.1339"
 
 // search makes a search whose entries go to a sink.
 func (p *pass) search(request *ldap.SearchRequest, to *sink) (*ldap.SearchResult, error) {
-	if log := p.env.Log.Debug(); log.Enabled() {
-		log.Int("page", p.pages+1).Msg(p.pasteable(p.session.server, request))
-	}
+	p.logSearch(p.session.server, p.pages+1, request)
 	p.session.tap.sink.Store(to)
 	result, err := p.session.conn.Search(request)
 	p.session.tap.sink.Store(nil)
@@ -365,30 +363,4 @@ func clone(r connectors.Record) connectors.Record {
 		r.Attributes[i].Values = slices.Clone(r.Attributes[i].Values)
 	}
 	return r
-}
-
-// pasteable is a search as a command that an operator can run.
-func (s *source) pasteable(server string, r *ldap.SearchRequest) string {
-	quote := func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
-	parts := []string{"ldapsearch", "-x", "-LLL", "-H", server}
-	if s.config.Kerberos.KeytabFile != "" {
-		parts = []string{"ldapsearch", "-Y", "GSSAPI", "-O", "maxssf=0", "-LLL", "-H", server}
-	}
-	if s.config.TLS.StartTLS {
-		parts = append(parts, "-ZZ")
-	}
-	if s.config.BindDN != "" {
-		parts = append(parts, "-D", quote(s.config.BindDN), "-w", `"$LDAPPASSWORD"`)
-	}
-	if ldap.FindControl(r.Controls, ldap.ControlTypePaging) != nil {
-		parts = append(parts, "-E", fmt.Sprintf("pr=%d/noprompt", s.config.pageSize()))
-	}
-	if r.Scope == ldap.ScopeBaseObject {
-		parts = append(parts, "-s", "base")
-	}
-	parts = append(parts, "-b", quote(r.BaseDN), quote(r.Filter))
-	for _, a := range r.Attributes {
-		parts = append(parts, quote(a))
-	}
-	return strings.Join(parts, " ")
 }

@@ -47,9 +47,7 @@ func discover(conn *ldap.Conn, address string) (Discovered, error) {
 
 // readRoot reads what the server says of itself (RFC 4512, 5.1).
 func readRoot(conn *ldap.Conn) (*ldap.Entry, error) {
-	found, err := conn.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
-		[]string{"objectClass", "namingContexts", "defaultNamingContext", "supportedCapabilities", "supportedControl", "vendorName",
-			"dsServiceName", "highestCommittedUSN"}, nil))
+	found, err := conn.Search(rootRequest())
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +55,12 @@ func readRoot(conn *ldap.Conn) (*ldap.Entry, error) {
 		return nil, errors.New("no answer")
 	}
 	return found.Entries[0], nil
+}
+
+func rootRequest() *ldap.SearchRequest {
+	return ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)",
+		[]string{"objectClass", "namingContexts", "defaultNamingContext", "supportedCapabilities", "supportedControl", "vendorName",
+			"dsServiceName", "highestCommittedUSN"}, nil)
 }
 
 // activeDirectory is LDAP_CAP_ACTIVE_DIRECTORY_OID (MS-ADTS 3.1.1.3.4.3).

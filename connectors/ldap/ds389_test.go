@@ -60,4 +60,8 @@ func TestDS389(t *testing.T) {
 	v := newVillage(t, s, "389ds")
 	t.Run("doubtful cookies", func(t *testing.T) { playDoubts(t, v, "syncrepl") })
 	playModes(t, v, "syncrepl", "poll")
+	for _, changes := range []string{"syncrepl", "poll"} {
+		t.Run("groups, "+changes, func(t *testing.T) { playGroups(t, v, changes) })
+		t.Run("live, "+changes, func(t *testing.T) { playLive(t, v, changes) })
+	}
 }

@@ -343,11 +343,128 @@ func playTwoBases(t *testing.T, v *village, c *ldap.Config) {
 	b.compare()
 }
 
+// playGroups plays what happens to groups, beside the people in them, in runs: after each step groups and people are as a fresh reading says.
+func playGroups(t *testing.T, v *village, changes string) {
+	v.t = t
+	v.reset()
+	c := *v.config
+	c.Changes, c.GroupBaseDNs = changes, []string{v.at("")}
+	class := map[bool]string{true: "group", false: "groupOfNames"}[c.Type == "active-directory"]
+	group := func(name string, members ...string) {
+		attributes := map[string][]string{"objectClass": {class}, "member": members}
+		if class == "group" {
+			attributes["sAMAccountName"] = []string{name}
+		}
+		v.add("cn="+name+","+v.at("a"), attributes)
+	}
+	ops := "cn=ops," + v.at("a")
+	for _, name := range []string{"adam", "berta", "cyril"} {
+		v.born(name, "a")
+	}
+	group("ops", v.dn("adam", "a"))
+	b := &books{t: t, config: &c}
+	b.begin()
+	for _, s := range []step{
+		{name: "a group is made", do: func(v *village) { group("dev", v.dn("berta", "a"), v.dn("cyril", "a")) }, told: 1},
+		{name: "one joins", do: func(v *village) { v.set(ops, "member", v.dn("adam", "a"), v.dn("berta", "a")) }, told: 1},
+		{name: "one leaves", do: func(v *village) { v.set(ops, "member", v.dn("berta", "a")) }, told: 1},
+		{name: "a group in a group", do: func(v *village) { v.set(ops, "member", v.dn("berta", "a"), "cn=dev,"+v.at("a")) }, told: 1},
+		{name: "a member changes", do: func(v *village) { v.set(v.dn("cyril", "a"), "telephoneNumber", "+420 1") }, told: 1},
+		{name: "who is in no group is deleted", do: func(v *village) { v.del(v.dn("adam", "a")) }, told: 1},
+		{name: "a group is renamed", do: func(v *village) { v.move(ops, "cn=operations", "") }, told: 1},
+		{name: "and moves", do: func(v *village) { v.move("cn=operations,"+v.at("a"), "cn=operations", v.at("b")) }, told: 1},
+		{name: "a group is deleted", do: func(v *village) {
+			v.set("cn=operations,"+v.at("b"), "member", v.dn("berta", "a"))
+			v.del("cn=dev," + v.at("a"))
+		}, told: 2},
+		{name: "a group leaves the scope", do: func(v *village) { v.move("cn=operations,"+v.at("b"), "cn=operations", "ou=away,"+v.Suffix) }, told: 1},
+		{name: "nothing", do: func(*village) {}},
+	} {
+		s.do(v)
+		if told, err := b.follow(); err != nil || told < s.told {
+			t.Errorf("%s: told of %d, want %d, %v", s.name, told, s.told, err)
+		}
+		if b.compare(); t.Failed() {
+			t.Fatalf("after %q", s.name)
+		}
+	}
+	v.del("cn=operations,ou=away," + v.Suffix)
+}
+
 // Everything that happens in an OpenLDAP directory is told, in each way of finding changes.
 func TestHistoryOpenLDAP(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
 	playModes(t, v, "syncrepl", "poll")
+	for _, changes := range []string{"syncrepl", "poll"} {
+		t.Run("groups, "+changes, func(t *testing.T) { playGroups(t, v, changes) })
+	}
+	t.Run("a burst of thousands", func(t *testing.T) { playBurst(t, v, "syncrepl", 5000) })
+}
+
+// playBurst changes many people between two passes, and some while a pass reads.
+func playBurst(t *testing.T, v *village, changes string, n int) {
+	v.t = t
+	v.reset()
+	c := *v.config
+	c.Changes, c.PageSize = changes, 0
+	b := &books{t: t, config: &c}
+	b.begin()
+	for i := range n {
+		v.born(fmt.Sprintf("p%05d", i), "a")
+	}
+	for i := range n / 10 {
+		v.set(v.dn(fmt.Sprintf("p%05d", i), "a"), "telephoneNumber", fmt.Sprint("+420 ", i))
+		v.del(v.dn(fmt.Sprintf("p%05d", n/2+i), "a"))
+	}
+	if told, err := b.follow(); err != nil || told != n-n/10 {
+		t.Errorf("told of %d, %v", told, err)
+	}
+	b.compare()
+	v.conn.SetTimeout(time.Minute)
+	changing := make(chan struct{})
+	go func() {
+		defer close(changing)
+		for i := range n / 10 {
+			request := goldap.NewModifyRequest(v.dn(fmt.Sprintf("p%05d", i), "a"), nil)
+			request.Replace("telephoneNumber", []string{"+421"})
+			if err := v.conn.Modify(request); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for range 3 {
+		if _, err := b.follow(); err != nil {
+			t.Errorf("in the middle: %v", err)
+		}
+	}
+	<-changing
+	if _, err := b.follow(); err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+	b.compare()
+}
+
+// An accesslog says who is gone as a session log does, also after a restart.
+func TestHistoryWithAccessLog(t *testing.T) {
+	t.Parallel()
+	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{AccessLog: true}), "openldap")
+	c := *v.config
+	c.Changes = "syncrepl"
+	b := play(t, v, &c)
+	v.born("adam2", "a")
+	v.born("berta2", "a")
+	if told, err := b.follow(); err != nil || told != 2 {
+		t.Fatalf("told of %d, %v", told, err)
+	}
+	v.del(v.dn("adam2", "a"))
+	v.Restart()
+	v.conn = v.Conn()
+	wholes := b.wholes
+	if told, err := b.follow(); err != nil || told != 1 || wholes > 0 {
+		t.Errorf("told of %d, %d whole passes, %v", told, wholes, err)
+	}
+	b.compare()
 }
 
 // Without a session log every refresh with a deletion in it is a present list (RFC 4533, 3.3.1): who is on it stays, and who is

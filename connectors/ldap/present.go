@@ -106,6 +106,7 @@ func (s *source) Check(ctx context.Context) ([]string, error) {
 	if u, err := url.Parse(se.server); err == nil && isCatalogue(u.Port()) {
 		lines = append(lines, "warning: port "+u.Port()+" is a global catalogue: it has only the attributes that the forest replicates to it, the others seem empty")
 	}
+	s.logSearch(se.server, 1, rootRequest())
 	if found, err := discover(se.conn, se.server); err == nil && found.Type != "" {
 		lines = append(lines, "the server is of type "+found.Type)
 		if found.Type != s.config.Type && s.config.Type != "generic" {

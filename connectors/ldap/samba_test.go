@@ -79,6 +79,10 @@ func TestActiveDirectory(t *testing.T) {
 	v := newVillage(t, s, "active-directory")
 	t.Run("doubtful cookies", func(t *testing.T) { playDoubts(t, v, "dirsync") })
 	playModes(t, v, "dirsync", "usn")
+	for _, changes := range []string{"dirsync", "usn"} {
+		t.Run("groups, "+changes, func(t *testing.T) { playGroups(t, v, changes) })
+		t.Run("live, "+changes, func(t *testing.T) { playLive(t, v, changes) })
+	}
 	t.Run("an ordinary account", func(t *testing.T) { playBlind(t, v) })
 	for _, changes := range []string{"dirsync", "usn"} {
 		t.Run("a restored server, "+changes, func(t *testing.T) { playRestored(t, v, changes) })
@@ -97,7 +101,12 @@ func playBlind(t *testing.T, v *village) {
 			t.Errorf("check says %q, %v, want %q", lines, err, name)
 		}
 	}
-	playModes(t, v, "dirsync", "usn")
+	v.t = t
+	v.reset()
+	c := *v.config
+	c.Changes = "dirsync"
+	play(t, v, &c)
+	playLive(t, v, "usn")
 }
 
 // playRestored puts an older state of a server back between two passes, which asks for a whole run, and so does a domain of the same name that is another.

@@ -85,7 +85,7 @@ type position struct {
 }
 
 func (p *pass) position() (now position, err error) {
-	root, err := readRoot(p.session.conn)
+	root, err := p.readRoot()
 	if err != nil {
 		return now, p.session.say(err, "ask for the last change")
 	}

@@ -74,7 +74,7 @@ func (p *pass) choose() (choice, error) {
 	if named == "full" {
 		return choice{name: named, way: full{}}, nil
 	}
-	root, err := readRoot(p.session.conn)
+	root, err := p.readRoot()
 	if err != nil {
 		return choice{}, p.session.say(err, "ask the server what it offers")
 	}
@@ -95,6 +95,12 @@ func (p *pass) choose() (choice, error) {
 	}
 	return choice{}, connectors.Hint(fmt.Errorf("%w: %s: changes: %s", connectors.ErrScope, p.session.server, strings.Join(chosen.reasons, "; ")),
 		"changes: auto takes the best way that the server offers")
+}
+
+// readRoot reads what the server says of itself.
+func (p *pass) readRoot() (*ldap.Entry, error) {
+	p.logSearch(p.session.server, p.pages+1, rootRequest())
+	return readRoot(p.session.conn)
 }
 
 // explain is the choice for an operator, a sentence a line.

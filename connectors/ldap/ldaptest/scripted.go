@@ -36,6 +36,8 @@ type Search struct {
 	// PageSize is that of the paging control, 0 without one.
 	PageSize int
 	Cookie   string
+	// DirSync is true for a search with that control, and Cookie is then its cookie.
+	DirSync bool
 }
 
 // Message is one of an entry (DN), references, the end of a search (Done), raw bytes and silence.
@@ -54,12 +56,14 @@ type Attribute struct {
 	Values []string
 }
 
-// Result is how an operation ended. Paging says that the paging control with Cookie comes with it.
+// Result is how an operation ended. Paging says that the paging control with Cookie comes with it, DirSync that DirSync's does; More that another
+// round follows.
 type Result struct {
-	Code          int
-	Matched, Text string
-	Paging        bool
-	Cookie        string
+	Code            int
+	Matched, Text   string
+	Paging, DirSync bool
+	More            bool
+	Cookie          string
 }
 
 // StartScripted starts the server, which ends with the test, and returns its URL.
@@ -167,11 +171,22 @@ func (s *Scripted) send(c net.Conn, data []byte) error {
 // message is an LDAPResult with its controls.
 func (s *Scripted) message(id []byte, tag byte, r Result) []byte {
 	parts := [][]byte{s.tlv(0x02, id), s.tlv(tag, s.tlv(0x0a, []byte{byte(r.Code >> 8), byte(r.Code)}), s.tlv(0x04, []byte(r.Matched)), s.tlv(0x04, []byte(r.Text)))}
-	if r.Paging {
-		value := s.tlv(0x30, s.tlv(0x02, []byte{0}), s.tlv(0x04, []byte(r.Cookie)))
-		parts = append(parts, s.tlv(0xa0, s.tlv(0x30, s.tlv(0x04, []byte(ldap.ControlTypePaging)), s.tlv(0x04, value))))
+	switch {
+	case r.Paging:
+		parts = append(parts, s.control(ldap.ControlTypePaging, s.tlv(0x02, []byte{0}), s.tlv(0x04, []byte(r.Cookie))))
+	case r.DirSync:
+		more := byte(0)
+		if r.More {
+			more = 1
+		}
+		parts = append(parts, s.control(ldap.ControlTypeDirSync, s.tlv(0x02, []byte{more}), s.tlv(0x02, []byte{0}), s.tlv(0x04, []byte(r.Cookie))))
 	}
 	return s.tlv(0x30, parts...)
+}
+
+// control is the only control of a message.
+func (s *Scripted) control(oid string, value ...[]byte) []byte {
+	return s.tlv(0xa0, s.tlv(0x30, s.tlv(0x04, []byte(oid)), s.tlv(0x04, s.tlv(0x30, value...))))
 }
 
 func (s *Scripted) entry(m Message) []byte {
@@ -223,6 +238,9 @@ func searchOf(request *ber.Packet) Search {
 			if control, err := ldap.DecodeControl(child); err == nil {
 				if paging, ok := control.(*ldap.ControlPaging); ok {
 					asked.PageSize, asked.Cookie = int(paging.PagingSize), string(paging.Cookie)
+				}
+				if dirsync, ok := control.(*ldap.ControlDirSync); ok {
+					asked.DirSync, asked.Cookie = true, string(dirsync.Cookie)
 				}
 			}
 		}

@@ -25,6 +25,8 @@ type SlapdOptions struct {
 	SyncSizeLimit int
 	// SessionLog is how many deletions the server remembers for those who synchronize (RFC 4533), 100,000 when zero, none below.
 	SessionLog int
+	// AccessLog remembers deletions in an accesslog (syncprov-sessionlog-source), which outlives a restart.
+	AccessLog bool
 	// NoSync leaves content synchronization out.
 	NoSync bool
 	// Load writes the first content as LDIF, the suffix and ou=people included; without it these two are empty.
@@ -63,8 +65,10 @@ func StartSlapd(t testing.TB, o SlapdOptions) *Server {
 	makeCertificates(t, dir, net.IPv4(127, 0, 0, 1))
 	s.write("rfc2307bis.schema", rfc2307bis)
 	s.write("slapd.conf", s.configuration(o))
-	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"db", "log"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.program = func() *exec.Cmd {
 		return exec.Command(path("slapd"), "-h", s.URL+" "+s.LDAPSURL, "-f", filepath.Join(dir, "slapd.conf"), "-d", "0")
@@ -302,8 +306,11 @@ func (s *Server) configuration(o SlapdOptions) string {
 	if o.SyncSizeLimit > 0 {
 		sync = fmt.Sprintf("size=%d size.prtotal=%d", o.SyncSizeLimit, o.SyncSizeLimit)
 	}
-	provider := "overlay syncprov\nsyncprov-checkpoint 100 10\n"
+	provider, history := "overlay syncprov\nsyncprov-checkpoint 100 10\n", ""
 	switch {
+	case o.AccessLog:
+		history = strings.ReplaceAll(accessLogConf, "$D", s.dir)
+		provider += "syncprov-sessionlog-source cn=log\noverlay accesslog\nlogdb cn=log\nlogops writes\nlogsuccess TRUE\n"
 	case o.NoSync:
 		provider = ""
 	case o.SessionLog > 0:
@@ -311,7 +318,7 @@ func (s *Server) configuration(o SlapdOptions) string {
 	case o.SessionLog == 0:
 		provider += "syncprov-sessionlog 100000\n"
 	}
-	return strings.NewReplacer("$PROVIDER", provider, "$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
+	return strings.NewReplacer("${HISTORY}", history, "$PROVIDER", provider, "$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
 }
 
 const slapdConf = `include /etc/ldap/schema/core.schema
@@ -322,6 +329,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload syncprov
 moduleload memberof
+moduleload accesslog
 pidfile $D/slapd.pid
 argsfile $D/slapd.args
 loglevel none
@@ -332,7 +340,7 @@ TLSVerifyClient try
 authz-regexp "^cn=sync$" "cn=sync,$SUFFIX"
 sizelimit $LIMIT
 serverID 1
-database mdb
+${HISTORY}database mdb
 suffix "$SUFFIX"
 rootdn "cn=admin,$SUFFIX"
 rootpw $ADMINPW
@@ -349,6 +357,19 @@ overlay memberof
 memberof-group-oc groupOfNames
 memberof-refint TRUE
 $PROVIDER`
+
+// accessLogConf is the database of an accesslog, which a database that writes into it must come behind.
+const accessLogConf = `database mdb
+suffix cn=log
+rootdn cn=log
+directory $D/log
+envflags nosync
+index entryCSN,objectClass,reqEnd,reqResult,reqStart,reqDN eq
+overlay syncprov
+syncprov-nopresent TRUE
+syncprov-reloadhint TRUE
+
+`
 
 const rootLDIF = `dn: %[1]s
 objectClass: dcObject
