@@ -135,6 +135,15 @@ func TestCompose(t *testing.T) {
 		}
 	}
 	made := prepared(t)
+	secrets := filepath.Join(made, "secrets")
+	for name, owner := range map[string]string{"ldap.password": "65532 600", "ldap-server.password": "1001 600", "pins.key": "65532 600", "ca.crt": "0 644"} {
+		if got := strings.TrimSpace(run(t, secrets, "stat", "-c", "%u %a", name)); got != owner {
+			t.Errorf("%s belongs to %s, want %s", name, got, owner)
+		}
+	}
+	if read(t, filepath.Join(secrets, "ldap.password")) != read(t, filepath.Join(secrets, "ldap-server.password")) {
+		t.Error("the OpenLDAP server has another password than its client")
+	}
 	for name, one := range c.Secrets {
 		if _, err := os.Stat(filepath.Join(made, one.File)); err != nil {
 			t.Errorf("secret %s: %v", name, err)
@@ -153,9 +162,22 @@ func hasKey(m map[string]any, key string) bool {
 	return there
 }
 
+// Whoever is not root is told so before anything is made: files of the wrong owner let no container start.
+func TestPrepareWithoutRoot(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	cmd := exec.Command("setpriv", "--reuid=65534", "--clear-groups", "sh")
+	cmd.Dir, cmd.Stdin = dir, strings.NewReader(read(t, "docker/prepare.sh"))
+	out, err := cmd.CombinedOutput()
+	if made, _ := os.ReadDir(dir); err == nil || len(made) > 0 || !strings.Contains(string(out), "Try: sudo sh ") {
+		t.Errorf("prepare.sh made %v and says %s (%v)", made, out, err)
+	}
+}
+
 // prepared runs a copy of prepare.sh and returns its folder.
 func prepared(t *testing.T) string {
 	t.Helper()
+	needRoot(t)
 	for _, tool := range []string{"openssl", "htpasswd"} {
 		need(t, tool)
 	}
@@ -199,6 +221,14 @@ func need(t *testing.T, program string) {
 			t.Fatal(err)
 		}
 		t.Skip("NOT TESTED: ", err)
+	}
+}
+
+// needRoot skips the test for whoever may not give files away.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root may give files to other users")
 	}
 }
 

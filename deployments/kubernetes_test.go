@@ -2,9 +2,12 @@ package deployments_test
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,6 +57,82 @@ func TestKubernetes(t *testing.T) {
 	}
 	if kinds["Deployment"] != 3 || kinds["StatefulSet"] != 1 || kinds["NetworkPolicy"] != 3 {
 		t.Errorf("kinds %v", kinds)
+	}
+}
+
+// kustomization.yaml lists exactly the manifests that are there, and the image that they run.
+func TestKustomization(t *testing.T) {
+	var k struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string
+		Resources  []string
+		Images     []struct{ Name, NewName, NewTag string }
+	}
+	if err := yaml.UnmarshalStrict([]byte(read(t, "kubernetes/kustomization.yaml")), &k); err != nil {
+		t.Fatal(err)
+	}
+	there, err := filepath.Glob("kubernetes/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append([]string{"kustomization.yaml"}, k.Resources...)
+	for i := range there {
+		there[i] = filepath.Base(there[i])
+	}
+	slices.Sort(want)
+	if !slices.Equal(there, want) {
+		t.Errorf("resources %v, there are %v", k.Resources, there)
+	}
+	if k.APIVersion != "kustomize.config.k8s.io/v1beta1" || k.Kind != "Kustomization" {
+		t.Errorf("it is %s %s", k.APIVersion, k.Kind)
+	}
+	for _, image := range k.Images {
+		if !strings.Contains(read(t, "kubernetes/rollcall.yaml"), "image: "+image.Name+":") {
+			t.Errorf("no pod runs the image %s", image.Name)
+		}
+	}
+}
+
+// scaledObject is what KEDA documents of a ScaledObject with a trigger of its Prometheus scaler, as far as we use it.
+type scaledObject struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string
+	Metadata   struct{ Name, Namespace string }
+	Spec       struct {
+		ScaleTargetRef                   struct{ APIVersion, Kind, Name string }
+		MinReplicaCount, MaxReplicaCount int
+		PollingInterval, CooldownPeriod  int
+		Triggers                         []struct {
+			Type     string
+			Metadata struct{ ServerAddress, Query, Threshold string }
+		}
+	}
+}
+
+func scaler(t *testing.T) (o scaledObject) {
+	t.Helper()
+	if err := yaml.UnmarshalStrict([]byte(read(t, "kubernetes/keda.yaml")), &o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// The scaler's fields are KEDA's own, and its target is a deployment of ours.
+func TestKEDA(t *testing.T) {
+	o := scaler(t)
+	if o.APIVersion != "keda.sh/v1alpha1" || o.Kind != "ScaledObject" || len(o.Spec.Triggers) != 1 || o.Spec.Triggers[0].Type != "prometheus" {
+		t.Fatalf("it is %+v", o)
+	}
+	manifests := read(t, "kubernetes/rollcall.yaml")
+	if !regexp.MustCompile(`kind: Deployment\nmetadata:\s*\{?\s*name: `+o.Spec.ScaleTargetRef.Name+`\b`).MatchString(manifests) || !strings.Contains(manifests, "namespace: "+o.Metadata.Namespace) {
+		t.Errorf("it scales %s in %s, which is no deployment of ours", o.Spec.ScaleTargetRef.Name, o.Metadata.Namespace)
+	}
+	trigger := o.Spec.Triggers[0].Metadata
+	if n, err := strconv.Atoi(trigger.Threshold); err != nil || n <= 0 || o.Spec.MinReplicaCount < 1 || o.Spec.MaxReplicaCount <= o.Spec.MinReplicaCount {
+		t.Errorf("thresholds %+v", o.Spec)
+	}
+	if _, err := url.ParseRequestURI(trigger.ServerAddress); err != nil {
+		t.Error(err)
 	}
 }
 

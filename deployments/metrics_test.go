@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +24,7 @@ import (
 // Every alert rule is one, and every metric that a rule, the dashboard or KEDA names is one that a node exports.
 func TestMetricsAreExported(t *testing.T) {
 	exported := exportedMetrics(t)
-	queries := map[string]string{"kubernetes/keda.yaml": kedaQuery(t)}
+	queries := map[string]string{"kubernetes/keda.yaml": scaler(t).Spec.Triggers[0].Metadata.Query}
 	promql := parser.NewParser(parser.Options{})
 	rules, errs := rulefmt.ParseFile("monitoring/alerts.yaml", false, model.UTF8Validation, promql, slog.New(slog.DiscardHandler))
 	if len(errs) > 0 {
@@ -122,19 +121,4 @@ func dashboard(t *testing.T) (b board) {
 		seen[p.ID] = true
 	}
 	return b
-}
-
-func kedaQuery(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("kubernetes/keda.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if query, found := strings.CutPrefix(strings.TrimSpace(line), "query: "); found {
-			return query
-		}
-	}
-	t.Fatal("keda.yaml has no query")
-	return ""
 }

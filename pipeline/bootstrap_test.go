@@ -2,12 +2,21 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"rollcall/events"
 	"rollcall/pipeline"
@@ -204,4 +213,139 @@ func TestBootstrapSlowConsumer(t *testing.T) {
 		t.Errorf("%d events, want 600", m.events)
 	}
 	_ = stop()
+}
+
+// shellNATS stands in for the nats command in the README's lines: it answers with what a pipeline said.
+const shellNATS = `#!/bin/sh
+case "$1 $2" in
+"req rollcall.api.users.snapshot") ;;
+"object get") cp snapshot.ndjson users.ndjson ;;
+"sub --raw") cat events.ndjson ;;
+*) echo "unknown: $*" >&2; exit 1 ;;
+esac
+`
+
+// The README's shell lines keep a CSV file in step: with who came, changed, went and returned since the snapshot.
+func TestShellSubscriber(t *testing.T) {
+	for _, tool := range []string{"sh", "jq"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatal(err)
+			}
+			t.Skip("NOT TESTED: ", err)
+		}
+	}
+	people := newRoster().people(5)
+	c := newCompany(t, people).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	dir := t.TempDir()
+	c.writeSnapshot(filepath.Join(dir, "snapshot.ndjson"))
+	for _, change := range []func(){
+		func() { people.person("quote", "cn", `Per "Q", Novák`); people.set("p00001", "uid", "renamed") },
+		func() { people.remove("p00002", "p00003") },
+		func() { people.person("p00003") },
+	} {
+		change()
+		c.sync()
+	}
+	c.settled()
+	c.writeEvents(filepath.Join(dir, "events.ndjson"), 5)
+	if err := os.WriteFile(filepath.Join(dir, "nats"), []byte(shellNATS), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", shellLines(t))
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	file, err := os.Open(filepath.Join(dir, "users.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]string
+	err = c.client.Users(t.Context(), pipeline.UserQuery{}, func(u store.User) error {
+		want = append(want, []string{u.ID, u.Text[store.UserName], u.Text[store.FullName], u.Text[store.Email]})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(rows, slices.Compare)
+	slices.SortFunc(want, slices.Compare)
+	if len(want) != 5 || !slices.EqualFunc(rows, want, slices.Equal) {
+		t.Errorf("the file has\n%q\nwant\n%q", rows, want)
+	}
+}
+
+// shellLines are the README's lines that keep a file in step.
+func shellLines(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(readme), "$ nats req rollcall.api.users.snapshot")
+	block, _, found := strings.Cut("$ nats req rollcall.api.users.snapshot"+block, "```")
+	if !found {
+		t.Fatal("the README has no such lines")
+	}
+	var lines []string
+	for line := range strings.Lines(block) {
+		if command, is := strings.CutPrefix(line, "$ "); is || strings.HasPrefix(line, "  ") {
+			lines = append(lines, command)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// writeSnapshot writes all users as a new subscriber gets them.
+func (c *company) writeSnapshot(path string) {
+	c.t.Helper()
+	var lines []byte
+	c.withBus(func(bus *events.Bus) {
+		reply, err := bus.Conn.Request("rollcall.api.users.snapshot", nil, 10*time.Second)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		var offer struct{ Bucket, Object string }
+		if err := json.Unmarshal(reply.Data, &offer); err != nil {
+			c.t.Fatal(err)
+		}
+		objects, err := bus.ObjectStore(context.Background(), offer.Bucket)
+		if err == nil {
+			lines, err = objects.GetBytes(context.Background(), offer.Object)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	})
+	if err := os.WriteFile(path, lines, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// writeEvents writes the bodies of the events behind a revision, a line each.
+func (c *company) writeEvents(path string, after uint64) {
+	c.t.Helper()
+	var lines []byte
+	c.withBus(func(bus *events.Bus) {
+		err := bus.ReadAll(context.Background(), events.UsersStream, "rollcall.users.>", func(msg jetstream.Msg) error {
+			if events.RevisionOf(msg.Headers()) > after {
+				lines = append(append(lines, msg.Data()...), '\n')
+			}
+			return nil
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	})
+	if err := os.WriteFile(path, lines, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
 }

@@ -173,8 +173,11 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 }
 
+// soakers is how many tests share the time of a soak.
+const soakers = 5
+
 // soaking returns until when a test goes on that tries more the longer it runs: it ends after its least unless the environment variable
-// ROLLCALL_SOAK says for how long.
+// ROLLCALL_SOAK says for how long all of them may go on; each takes an equal share.
 func soaking(t *testing.T) time.Time {
 	t.Helper()
 	text := os.Getenv("ROLLCALL_SOAK")
@@ -185,7 +188,7 @@ func soaking(t *testing.T) time.Time {
 	if err != nil {
 		t.Fatalf("ROLLCALL_SOAK: %v", err)
 	}
-	return time.Now().Add(d)
+	return time.Now().Add(d / soakers)
 }
 
 // killAt starts a run in another process and kills it after a while. It reports whether the process was still at work.

@@ -186,7 +186,7 @@ func (s *service) askSession(ctx context.Context, job Job, busy error) (string, 
 			return "", err
 		}
 		for range 20 {
-			id, err := askForRun(ctx, s.bus, job)
+			id, err := askForRun(ctx, s.bus, job, "")
 			if !errors.Is(err, ErrBusy) {
 				return id, err
 			}

@@ -217,6 +217,9 @@ func (n *Node) connect(embedded bool) (err error) {
 
 // startStages starts the stages in the reverse order of a record's way, so that each finds the next one ready.
 func (n *Node) startStages(ctx context.Context) error {
+	if n.broker != nil {
+		n.group.Go(func() error { return n.broker.Watch(ctx) })
+	}
 	if n.config.has(RoleReconciler) {
 		if err := n.startReconciler(ctx); err != nil {
 			return err

@@ -2,7 +2,11 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
+	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +16,7 @@ import (
 
 	"rollcall/events"
 	"rollcall/pipeline"
+	"rollcall/store"
 )
 
 // Records and changes come twice, in the reverse order and when nobody remembers their ids any more, in the middle of their run and long
@@ -47,6 +52,60 @@ func TestRedelivered(t *testing.T) {
 		t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))
 	}
 	c.rebuilt()
+}
+
+// The clock of the server that writes the log jumps by hours, to and fro, from message to message: whoever reads it has the same users,
+// owners and revisions as one whose clock is right.
+func TestClockJumps(t *testing.T) {
+	dir := newRoster().people(50)
+	c := newCompany(t, dir).start()
+	c.applied("read 50, created 50")
+	byHand := func(user, property string) {
+		if _, err := c.client.SetUser(t.Context(), pipeline.Edit{User: user, Set: map[string]string{property: "by hand"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byHand("p00001", "custom_1")
+	dir.remove("p00002")
+	dir.set("p00001", "uid", "renamed")
+	c.applied("read 50, unchanged 48, updated 1, deletions 1, deactivated 1")
+	byHand("renamed", "custom_2")
+	dir.person("p00002")
+	c.applied("read 50, unchanged 49, reactivated 1")
+	c.settled()
+	status, err := c.client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(filepath.Join(t.TempDir(), "jumped.db"), store.Options{ID: status.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	chance := rand.New(rand.NewPCG(1, 1))
+	err = c.client.ReadLogAt(t.Context(), c.config, db, func(at time.Time) time.Time { return at.Add(time.Duration(chance.IntN(96)-48) * time.Hour) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := c.users(), map[string]string{}
+	err = db.View(func(tx *store.Tx) error {
+		if head, _ := tx.Head(); head != status.Revision {
+			t.Errorf("revision %d, want %d", head, status.Revision)
+		}
+		return tx.Users("", func(u *store.User) error {
+			one := *u
+			one.ID, one.Revision = "", 0
+			body, err := json.Marshal(one)
+			got[one.Text[store.UserName]] = string(body)
+			return err
+		})
+	})
+	if err := errors.Join(err, db.Check()); err != nil {
+		t.Error(err)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%d users by a clock that jumps, %d by one that does not", len(got), len(want))
+	}
 }
 
 // awaitMessages waits until a stream has at least so many.

@@ -135,6 +135,28 @@ func compareStores(t *testing.T, a, b *store.DB) {
 	}
 }
 
+// Two schedulers ask for the same due time, the second one when the first one's run is over: one run. The next time is another one.
+func TestOneRunPerDueTime(t *testing.T) {
+	r := newReconciler(t)
+	due := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	for i, wanted := range []struct {
+		due  time.Time
+		jobs uint64
+	}{{due, 1}, {due, 0}, {due.Add(time.Minute), 1}} {
+		(&scheduler{bus: r.bus, db: r.db, config: r.config, log: zerolog.Nop()}).ask(t.Context(), "hr", wanted.due)
+		stream, err := r.bus.Stream(t.Context(), events.JobsStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stream.CachedInfo().State.Msgs; got != wanted.jobs {
+			t.Errorf("%d: %d jobs, want %d", i, got, wanted.jobs)
+		}
+		if err := stream.Purge(t.Context()); err != nil { // a worker took it and is done
+			t.Fatal(err)
+		}
+	}
+}
+
 // A message that is gone from the middle of the log is no reason for a standby to go on without it, and is one to say so for a leader.
 func TestGapInTheLog(t *testing.T) {
 	r := newReconciler(t)

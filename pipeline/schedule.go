@@ -41,7 +41,7 @@ func (s *scheduler) run(ctx context.Context) error {
 		if !source.Enabled || source.Schedule == "" {
 			continue
 		}
-		_, err := cron.NewJob(gocron.CronJob(source.Schedule, false), gocron.NewTask(func() { s.ask(ctx, source.Name) }))
+		_, err := cron.NewJob(gocron.CronJob(source.Schedule, false), gocron.NewTask(func() { s.ask(ctx, source.Name, time.Now().Round(time.Second)) }))
 		if err != nil {
 			return fmt.Errorf("schedule %q of %s: %w", source.Schedule, source.Name, err)
 		}
@@ -62,7 +62,7 @@ func (s *scheduler) keepLive(ctx context.Context, source *Source) {
 	for asked := false; ; {
 		wanted, err := s.wantsSession(source, asked)
 		if err == nil && wanted {
-			_, err = askForRun(ctx, s.bus, Job{Source: source.Name, Live: true, Actor: "live"})
+			_, err = askForRun(ctx, s.bus, Job{Source: source.Name, Live: true, Actor: "live"}, "")
 			asked = asked || err == nil
 		}
 		if err != nil && !errors.Is(err, ErrBusy) && ctx.Err() == nil {
@@ -103,28 +103,31 @@ func (s *scheduler) held(source string) (held uint64, err error) {
 	return held, err
 }
 
-func (s *scheduler) ask(ctx context.Context, source string) {
+// ask asks for the run that is due at a time by this process's clock. Whoever led a moment before may have asked for it already, and
+// the run may be over: JetStream takes a job that names the same time once, where clocks are less than two minutes apart.
+func (s *scheduler) ask(ctx context.Context, source string, due time.Time) {
 	held, err := s.held(source)
 	if err == nil && held != 0 {
 		s.log.Warn().Str("source", source).Uint64("run", held).Msg("not run: its last run is held for approval")
 		return
 	}
 	if err == nil {
-		_, err = askForRun(ctx, s.bus, Job{Source: source, Actor: "schedule"})
+		_, err = askForRun(ctx, s.bus, Job{Source: source, Actor: "schedule"}, fmt.Sprintf("due-%s-%d", source, due.Unix()))
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn().Err(err).Str("source", source).Msg("not run")
 	}
 }
 
-// askForRun publishes a job and returns its id. JetStream refuses it while another one of the source waits or is worked on.
-func askForRun(ctx context.Context, bus *events.Bus, job Job) (string, error) {
+// askForRun publishes a job and returns its id. JetStream refuses it while another one of the source waits or is worked on, and takes
+// what is asked for once (not empty) no second time.
+func askForRun(ctx context.Context, bus *events.Bus, job Job, once string) (string, error) {
 	job.ID = uuid.NewString()
 	data, err := json.Marshal(job)
 	if err != nil {
 		return "", err
 	}
-	_, err = bus.Publish(ctx, events.JobSubject(job.Source), "", data)
+	_, err = bus.Publish(ctx, events.JobSubject(job.Source), once, data)
 	var apiErr *jetstream.APIError
 	if errors.As(err, &apiErr) && apiErr.ErrorCode == 10077 {
 		return "", connectors.Hint(fmt.Errorf("%s: %w", job.Source, ErrBusy),

@@ -268,7 +268,7 @@ func (s *service) sync(ctx context.Context, job Job) (string, error) {
 	if !source.Enabled {
 		return "", connectors.Hint(fmt.Errorf("source %s is switched off", job.Source), "set enabled: true in the configuration")
 	}
-	id, err := askForRun(ctx, s.bus, job)
+	id, err := askForRun(ctx, s.bus, job, "")
 	if errors.Is(err, ErrBusy) && source.Live {
 		return s.askSession(ctx, job, err)
 	}

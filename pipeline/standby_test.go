@@ -452,8 +452,8 @@ func (k *crew) settle() {
 	k.t.Fatal("no run was applied")
 }
 
-// The same at random for as long as ROLLCALL_SOAK says ("10m"): reconcilers killed, stopped and woken up, servers of the cluster lost, while
-// the directory changes from round to round.
+// The same at random for as long as ROLLCALL_SOAK says ("10m"): reconcilers killed, stopped and woken up, servers of the cluster lost,
+// leaders of streams moved, while the directory changes from round to round.
 func TestTakeoverSoak(t *testing.T) {
 	end := soaking(t)
 	if end.IsZero() {
@@ -464,7 +464,7 @@ func TestTakeoverSoak(t *testing.T) {
 	k := startCrew(t, dir, dirs...)
 	k.settle()
 	chance := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
-	round, faults := 0, [3]int{}
+	round, faults := 0, [4]int{}
 	for time.Now().Before(end) {
 		round++
 		next := directoryOfRound(round)
@@ -472,7 +472,7 @@ func TestTakeoverSoak(t *testing.T) {
 		dir.entries = next.entries
 		dir.mu.Unlock()
 		var over sync.WaitGroup
-		kind, victim, after := chance.IntN(3), dirs[chance.IntN(2)], time.Duration(chance.Int64N(int64(3*time.Second)))
+		kind, victim, after := chance.IntN(len(faults)), dirs[chance.IntN(2)], time.Duration(chance.Int64N(int64(3*time.Second)))
 		over.Go(func() {
 			time.Sleep(after)
 			k.disturb(kind, victim, chance.IntN(3))
@@ -492,10 +492,10 @@ func TestTakeoverSoak(t *testing.T) {
 		t.Errorf("the same log gave two stores: %x and %x", one, other)
 	}
 	k.told(head)
-	t.Logf("%d rounds, %d kills, %d reconcilers stopped and woken up, %d servers lost", round, faults[0], faults[1], faults[2])
+	t.Logf("%d rounds, %d kills, %d reconcilers stopped and woken up, %d servers lost, %d leaders moved", round, faults[0], faults[1], faults[2], faults[3])
 }
 
-// disturb kills a reconciler, stops it for a while, or takes a server of the cluster away for a while.
+// disturb kills a reconciler, stops it for a while, takes a server of the cluster away for a while, or moves the leader of a stream.
 func (k *crew) disturb(kind int, dir string, server int) {
 	switch kind {
 	case 0:
@@ -510,6 +510,9 @@ func (k *crew) disturb(kind int, dir string, server int) {
 		k.stopNode(server)
 		time.Sleep(2 * time.Second)
 		k.startNode(server)
+	case 3:
+		stream := []string{events.LogStream, events.RawStream, events.UsersStream}[server]
+		_, _ = k.bus().Conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second) // none to move is as good
 	}
 }
 

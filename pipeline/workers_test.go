@@ -113,8 +113,6 @@ func (w *workforce) syncWhile(disturb func(number uint64, dir string)) store.Run
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	t0 := time.Now()
-	defer func() { w.t.Logf("DEBUG in all %s", time.Since(t0)) }()
 	var over sync.WaitGroup
 	over.Go(func() { disturb(w.begun(s.LogEnd)) })
 	run := w.sync(nil)
@@ -122,7 +120,6 @@ func (w *workforce) syncWhile(disturb func(number uint64, dir string)) store.Run
 	if run.State != store.Applied {
 		w.t.Fatalf("run is %s (%s): %s", run.State, run.Reason, counters(run))
 	}
-	w.t.Logf("DEBUG run took %s", time.Since(t0))
 	return run
 }
 

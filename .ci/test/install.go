@@ -13,7 +13,7 @@ import (
 var servers = strings.Fields(`slapd ldap-utils
 	389-ds-base python3-lib389
 	samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind python3-samba ldb-tools iproute2 socat
-	apache2-utils openssl systemd`)
+	apache2-utils openssl systemd jq`)
 
 // install installs what is missing, where that is possible. Failing is no error here: the tests say what they
 // miss.

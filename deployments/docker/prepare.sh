@@ -1,8 +1,14 @@
 #!/bin/sh
 # Makes what compose.yaml and a first NATS cluster need, in a folder "secrets" beside this script: a certificate authority, a
 # certificate for the servers, a password and its bcrypt hash for every user, a token for the console, and the key of the PINs. Needs openssl and htpasswd
-# (apache2-utils). Nothing that exists is overwritten.
+# (apache2-utils). Nothing that exists is overwritten. Run as root: each container reads its files as a user of its own, and to nobody else
+# are they readable.
 set -eu
+if [ "$(id -u)" != 0 ]; then
+  echo "Error: the secrets must belong to the containers' users, which only root can arrange" >&2
+  echo "Try: sudo sh $0" >&2
+  exit 1
+fi
 umask 077
 cd "$(dirname "$0")"
 mkdir -p secrets
@@ -27,7 +33,8 @@ fi
 
 [ -e ldap.password ] || openssl rand -hex 16 >ldap.password
 [ -e console.tokens ] || echo "operator $(openssl rand -hex 20)" >console.tokens
+[ -e ldap-server.password ] || cp ldap.password ldap-server.password
 [ -e pins.key ] || openssl rand -base64 32 | tr -d '\n' >pins.key
 chmod 0644 ./*.crt
-# The containers read them as a user of their own (65532), which the files belong to.
-[ "$(id -u)" != 0 ] || chown 65532:65532 ./*.password console.tokens pins.key passwords.conf tls.key
+chown 65532:65532 ./*.password console.tokens pins.key passwords.conf tls.key # rollcall; the NATS servers are root in their containers
+chown 1001:1001 ldap-server.password                                         # the OpenLDAP of bitnami

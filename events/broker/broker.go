@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -88,6 +90,26 @@ func Dial(dir string) ([]nats.Option, error) {
 	return []nats.Option{nats.UserInfo(c.User, c.Password)}, err
 }
 
+// Watch fails when the streams have been out of order for five seconds. What could not be written, on a full disk for one, stays refused
+// until the server starts again, also when there is room.
+func (b *Broker) Watch(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for well := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		status := b.server.Healthz(nil)
+		if status.StatusCode == 200 {
+			well = time.Now()
+		} else if time.Since(well) > 5*time.Second {
+			return fmt.Errorf("embedded NATS: streams are out of order: %s", status.Error)
+		}
+	}
+}
+
 // Stop shuts the server down and waits for it.
 func (b *Broker) Stop() {
 	b.server.Shutdown()
@@ -133,7 +155,7 @@ func (b *Broker) awaitHealthy(limit time.Duration) error {
 		if status.StatusCode == 200 {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || strings.Contains(status.Error, "write error") { // which it does not recover from
 			return fmt.Errorf("streams did not recover: %s", status.Error)
 		}
 		time.Sleep(5 * time.Millisecond)
