@@ -60,7 +60,7 @@ func (m *metrics) listen(bus *events.Bus, leading func() bool) error {
 	m.registry.MustRegister(m.runs, m.seconds, m.read, m.trips, leads)
 	_, err := bus.Conn.Subscribe(events.RunSubject("*", "*"), func(msg *nats.Msg) {
 		var run store.Run
-		if events.GenuineRecord(msg.Header) && json.Unmarshal(msg.Data, &run) == nil && msg.Subject == events.RunSubject(run.State, run.Source) {
+		if json.Unmarshal(msg.Data, &run) == nil && events.GenuineResult(msg.Subject, msg.Header, run.State, run.Source) {
 			m.count(&run)
 		}
 	})

@@ -88,6 +88,102 @@ func TestResetByChain(t *testing.T) {
 	c.settled()
 }
 
+// The streams lose what was written last, and the store knows it: what was told of it nobody can read any more, so subscribers are
+// told to begin anew, whenever it happens.
+func TestEventsLoseTheirEnd(t *testing.T) {
+	dir := newRoster().people(5)
+	c := newCompany(t, dir).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	c.stop()
+	streams := filepath.Join(c.config.DataDir, "nats")
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(streams)); err != nil {
+		t.Fatal(err)
+	}
+	head := uint64(5)
+	for _, phone := range []string{"1", "2"} {
+		c.start()
+		dir.set("p00001", "phone", phone)
+		c.applied("read 5, unchanged 4, updated 1")
+		c.settled()
+		head = c.revision()
+		c.stopUnchecked()
+		if err := errors.Join(os.RemoveAll(streams), os.CopyFS(streams, os.DirFS(old))); err != nil {
+			t.Fatal(err)
+		}
+		c.start()
+		eventually(t, func() bool { return c.revision() > head })
+		c.settled()
+		if got, now := c.events(5), c.revision(); !slices.Equal(got, []string{"reset "}) || now != head+1 {
+			t.Errorf("behind the lost revision %d come %q, up to %d; want a reset", head, got, now)
+		}
+		c.stopUnchecked()
+		c.start() // which says no more
+		c.settled()
+		if now := c.revision(); now != head+1 {
+			t.Errorf("another start makes revision %d, want %d", now, head+1)
+		}
+		c.stopUnchecked()
+	}
+}
+
+// Events that aged away, all of them, are not lost.
+func TestEventsAgeAway(t *testing.T) {
+	dir := newRoster().people(5)
+	c := newCompany(t, dir).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	c.withBus(func(bus *events.Bus) {
+		s, err := bus.JetStream.Stream(t.Context(), events.UsersStream)
+		if err == nil {
+			err = s.Purge(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	c.stopUnchecked()
+	c.start()
+	c.settled()
+	if got, head := c.events(0), c.revision(); len(got) != 0 || head != 5 {
+		t.Errorf("events %q up to %d", got, head)
+	}
+	c.stopUnchecked()
+}
+
+// An event with a number that no store can have given does not use up the numbers that are left.
+func TestEventBeyondBelief(t *testing.T) {
+	dir := newRoster().people(5)
+	c := newCompany(t, dir).start()
+	c.applied("read 5, created 5")
+	c.settled()
+	c.stop()
+	c.withBroker(func(bus *events.Bus) {
+		forged := events.RevisionMessage("s", store.Revision{Number: 1 << 60, Subject: "users.updated.x", Body: []byte(`{"chain":"x"}`)})
+		if _, err := bus.PublishMessage(t.Context(), forged, ""); err != nil {
+			t.Fatal(err)
+		}
+	})
+	c.start()
+	dir.set("p00001", "phone", "1")
+	c.applied("read 5, unchanged 4, updated 1")
+	c.settled()
+	if head := c.revision(); head != 6 {
+		t.Errorf("the store goes on with revision %d, want 6", head)
+	}
+	c.stopUnchecked()
+}
+
+// stopUnchecked stops a pipeline whose events are not whole.
+func (c *company) stopUnchecked() {
+	c.t.Helper()
+	if err := c.node.Stop(); err != nil {
+		c.t.Error("stop: ", err)
+	}
+	c.node = nil
+}
+
 // rolledBack returns a stopped pipeline whose store is older than the last of its six events, and the last revision of that store.
 func rolledBack(t *testing.T) (c *company, dir *roster, head uint64) {
 	t.Helper()
