@@ -140,7 +140,7 @@ func (n *Node) open(ctx context.Context) error {
 // openStreams makes the streams where the writer is; the other roles may only look at those that they use.
 func (n *Node) openStreams(ctx context.Context) error {
 	if n.config.has(RoleReconciler) {
-		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
+		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep, MaxBytes: n.config.StreamBytes})
 	}
 	ctx, cancel := context.WithTimeout(ctx, streamsWait)
 	defer cancel()

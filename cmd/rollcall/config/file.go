@@ -27,6 +27,7 @@ type file struct {
 	Cards                 cards                 `yaml:"cards"`
 	Guard                 policy.Guard          `yaml:"guard"`
 	Events                events                `yaml:"events"`
+	Streams               streams               `yaml:"streams"`
 	Snapshots             snapshots             `yaml:"snapshots"`
 	Sources               sources               `yaml:"sources"`
 }
