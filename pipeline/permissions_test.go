@@ -95,6 +95,7 @@ func TestLeastPrivilege(t *testing.T) {
 	if run, err := operator.Follow(t.Context(), "corp", job, nil); err != nil || run.State != store.Planned {
 		t.Errorf("replay is %s (%s): %v", run.State, run.Reason, err)
 	}
+	testOperator(t, operator, config)
 	for _, line := range denied.lines() {
 		t.Error("the pipeline was refused something that it needs: ", line)
 	}
@@ -118,6 +119,29 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Errorf("events: %v, then %v; the two copies that come through and one event are expected", before, after)
 	}
 	g.wantResults(t, 5)
+}
+
+// testOperator uses what the command line reads from the streams itself.
+func testOperator(t *testing.T, operator *pipeline.Client, config pipeline.Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	taken, err := operator.TakeSnapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := operator.Snapshots(ctx)
+	if err != nil || len(kept) == 0 {
+		t.Fatalf("%d snapshots: %v", len(kept), err)
+	}
+	if err := operator.SaveSnapshot(ctx, taken.Name, filepath.Join(t.TempDir(), "saved.db.zst")); err != nil {
+		t.Error(err)
+	}
+	config.PINKeyFile = filepath.Join(config.DataDir, "pins.key")
+	rebuilt, err := operator.Rebuild(ctx, config, pipeline.RebuildOptions{Into: filepath.Join(t.TempDir(), "fresh.db"), Log: zerolog.Nop()})
+	if err != nil || !rebuilt.Equal {
+		t.Errorf("rebuild: %+v: %v", rebuilt, err)
+	}
 }
 
 // testRefused tries what each user must not be able to do.
@@ -159,6 +183,9 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"operator", "rollcall.log.command.approve"},
 		{"operator", "rollcall.users.updated.x"},
 		{"operator", "$JS.API.STREAM.DELETE.ROLLCALL_USERS"},
+		{"operator", "$JS.API.STREAM.PURGE.ROLLCALL_LOG"},
+		{"operator", "$O.ROLLCALL_SNAPSHOTS.M.x"},
+		{"operator", "$JS.API.DIRECT.GET.ROLLCALL_RAW"},
 		{"reconciler", "rollcall.raw.corp.0123"},
 		{"reconciler", "rollcall.changes.corp.1"},
 		{"subscriber", "rollcall.users.updated.x"},
