@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,5 +244,25 @@ func TestReadersKeepTheConnection(t *testing.T) {
 	}
 	if n := bus.Conn.Stats().Reconnects; n > 0 {
 		t.Errorf("the connection was lost %d times while reading", n)
+	}
+}
+
+// Nothing that is said of an address shows who signs in there.
+func TestRedacted(t *testing.T) {
+	for url, want := range map[string]string{
+		"nats://a:4222": "nats://a:4222",
+		"nats://u:s3cret@a:4222,tls://t0ken@b:4222": "nats://a:4222,tls://b:4222",
+		"nats://u:s3cr@t@a:4222":                    "nats://a:4222",
+		"u:s3cret@a:4222":                           "a:4222",
+		"":                                          "",
+	} {
+		if got := events.Redacted(url); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+	for _, url := range []string{"nats://u:s3cret@127.0.0.1:1", "nats://u:s3cret@127.0.0.1:x1", "nats://u:s3cret@[::1"} {
+		if _, err := events.Connect(url, func(error) {}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }

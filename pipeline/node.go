@@ -87,8 +87,8 @@ func (n *Node) Announce() error {
 	return nil
 }
 
-// URL is where NATS clients connect.
-func (n *Node) URL() string { return n.bus.Conn.ConnectedUrl() }
+// URL is where NATS clients connect, without who signs in there.
+func (n *Node) URL() string { return events.Redacted(n.bus.Conn.ConnectedUrl()) }
 
 // Wait waits until a stage fails or the context of Start is done.
 func (n *Node) Wait() error { return n.group.Wait() }
