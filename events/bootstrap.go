@@ -77,7 +77,8 @@ var errAnew = errors.New("a new snapshot is needed")
 // Bootstrap keeps a consumer in step: it calls snapshot with all users and groups as of a revision, and then event with
 // every change behind it, in order and without gaps, until ctx is done or one of them fails. Whoever gets a snapshot replaces all that
 // it has. That happens again when the events do not lead on: one was missed, because the consumer was away for longer than
-// events are kept, or the store went back behind its events (a reset). A consumer that is slow holds nobody up.
+// events are kept, or a reset says so: the store went back behind its events, or the
+// stream lost some. A consumer that is slow holds nobody up.
 func Bootstrap(ctx context.Context, nc *nats.Conn, o BootstrapOptions, snapshot func(*Snapshot) error, event func(UserChanged) error) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -128,16 +129,11 @@ func (f *follower) leadsOn(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", UsersStream, err)
 	}
-	state := s.CachedInfo().State
-	if state.Msgs == 0 {
+	if s.CachedInfo().State.Msgs == 0 {
 		return false, nil
 	}
-	end, err := s.GetMsg(ctx, state.LastSeq)
-	if err != nil || RevisionOf(end.Header) < f.last {
-		return false, err
-	}
-	f.from, err = f.bus.sequenceAfter(ctx, f.last)
-	return true, err
+	f.from, err = f.bus.sequenceAfter(ctx, f.last-1)
+	return f.from <= s.CachedInfo().State.LastSeq, err
 }
 
 // begin takes a snapshot and hands it over.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,8 +46,11 @@ func Connect(url string, asyncError func(error), options ...nats.Option) (*Bus, 
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { asyncError(err) }),
 	}, options...)
 	nc, err := nats.Connect(url, options...)
+	if parsing := (*neturl.Error)(nil); errors.As(err, &parsing) {
+		err = parsing.Err // the rest shows the address as it is
+	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", url, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w", Redacted(url), err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(20*time.Second), jetstream.WithPublishAsyncMaxPending(4000))
 	if err != nil {
@@ -151,4 +156,20 @@ func moved(err error) error {
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
+}
+
+// Redacted returns the addresses of NATS servers without who signs in there: for logs and errors.
+func Redacted(urls string) string {
+	all := strings.Split(urls, ",")
+	for i, one := range all {
+		scheme, rest, found := strings.Cut(one, "://")
+		if !found {
+			scheme, rest = "", one
+		}
+		if rest = rest[strings.LastIndexByte(rest, '@')+1:]; found {
+			rest = scheme + "://" + rest
+		}
+		all[i] = rest
+	}
+	return strings.Join(all, ",")
 }

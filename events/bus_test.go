@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -133,6 +136,66 @@ func TestDurableSubscriberRetriesInOrder(t *testing.T) {
 	}
 }
 
+// What a consumer of another stream delivers into USERS is no event, and hides none from who goes on after a revision. What one of USERS
+// delivers there the server refuses.
+func TestCopiesAreNoEvents(t *testing.T) {
+	bus := openBus(t)
+	stream, err := bus.JetStream.Stream(t.Context(), events.UsersStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stream.CachedInfo().Config
+	c.Duplicates = 100 * time.Millisecond // so that it is not refused for that
+	if _, err := bus.JetStream.UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	var last uint64
+	publish := func(from, to uint64) {
+		for n := from; n <= to; n++ {
+			if last, err = bus.PublishBatch(t.Context(), []events.Message{events.RevisionMessage("s", store.Revision{Number: n, Subject: "users.updated.u",
+				Body: fmt.Appendf(nil, `{"revision":%d,"kind":"updated"}`, n)})}, &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	deliver := func(from, filter string, copies, taken uint64) {
+		t.Helper()
+		if _, err := bus.JetStream.CreateConsumer(t.Context(), from, jetstream.ConsumerConfig{Name: from, FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy}); err != nil {
+			t.Fatal(err)
+		}
+		if err := bus.Conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+from+"."+from, "rollcall.users.updated.u", fmt.Appendf(nil, `{"batch":%d,"expires":1000000000}`, copies)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		last += taken
+		if info, err := stream.Info(t.Context()); err != nil || info.State.LastSeq != last {
+			t.Fatalf("the stream ends at %d, not at %d: %v", info.State.LastSeq, last, err)
+		}
+	}
+	publish(1, 3)
+	time.Sleep(200 * time.Millisecond)
+	deliver(events.UsersStream, "rollcall.users.*.*", 3, 0)
+	header := nats.Header{"ce-type": {"rollcall.raw.corp"}, "ce-subject": {"f"}, "ce-sequence": {"0"}}
+	if _, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: "rollcall.raw.corp.f", Data: []byte(`{}`), Header: header}); err != nil {
+		t.Fatal(err)
+	}
+	deliver(events.RawStream, "rollcall.raw.corp.*", 1, 1)
+	publish(4, 5)
+	for after := range uint64(6) {
+		var got, want []uint64
+		for n := after + 1; n <= 5; n++ {
+			want = append(want, n)
+		}
+		err := events.ReadAvailable(t.Context(), bus.Conn, events.SubscribeOptions{After: after}, func(e events.UserChanged) error {
+			got = append(got, e.Revision)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("after %d: revisions %v, %v; want %v", after, got, err, want)
+		}
+	}
+}
+
 // A server keeps few readers of one stream: a read that is over must leave none behind.
 func TestReadersLeaveNothingBehind(t *testing.T) {
 	bus := openBus(t)
@@ -181,5 +244,25 @@ func TestReadersKeepTheConnection(t *testing.T) {
 	}
 	if n := bus.Conn.Stats().Reconnects; n > 0 {
 		t.Errorf("the connection was lost %d times while reading", n)
+	}
+}
+
+// Nothing that is said of an address shows who signs in there.
+func TestRedacted(t *testing.T) {
+	for url, want := range map[string]string{
+		"nats://a:4222": "nats://a:4222",
+		"nats://u:s3cret@a:4222,tls://t0ken@b:4222": "nats://a:4222,tls://b:4222",
+		"nats://u:s3cr@t@a:4222":                    "nats://a:4222",
+		"u:s3cret@a:4222":                           "a:4222",
+		"":                                          "",
+	} {
+		if got := events.Redacted(url); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+	for _, url := range []string{"nats://u:s3cret@127.0.0.1:1", "nats://u:s3cret@127.0.0.1:x1", "nats://u:s3cret@[::1"} {
+		if _, err := events.Connect(url, func(error) {}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }

@@ -16,6 +16,9 @@ type StreamOptions struct {
 	Replicas int
 	// Keep is how long events and the history behind them stay.
 	Keep time.Duration
+	// MaxBytes is the most that streams may have on each server, by their names; none or 0 for no bound. Beyond it the oldest messages go, as
+	// they do with age.
+	MaxBytes map[string]int64
 }
 
 // EnsureStreams creates the streams that are missing and brings up to date those that an operator's decision changes. One
@@ -107,7 +110,7 @@ func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error 
 	existing, err := b.JetStream.Stream(ctx, c.Name)
 	if err == nil {
 		now := existing.CachedInfo().Config
-		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
+		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && max(now.MaxBytes, 0) == c.MaxBytes && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
 			return nil
 		}
 	}
@@ -136,6 +139,7 @@ func streams(o StreamOptions) []jetstream.StreamConfig {
 		all[i].Storage = jetstream.FileStorage
 		all[i].Replicas = o.Replicas
 		all[i].AllowDirect = true
+		all[i].MaxBytes = o.MaxBytes[all[i].Name]
 		if o.Replicas > 1 {
 			all[i].AllowDirect = false // a replica that is behind would answer
 		} else if all[i].Name == ChangesStream { // they can be made again from RAW; a cluster has no such mode

@@ -26,6 +26,8 @@ type SubscribeOptions struct {
 // Subscribe calls handle for every user-changed event until ctx is done or, without a durable name, handle
 // fails. With one, a failed event is delivered again after a second. Delivery is at least once and, per user,
 // in order; compare UserChanged.Revision with the last one handled. Revisions of groups are left out: see [SubscribeGroups].
+// Events that are missing, because the subscriber was away for longer than they are kept, are not noticed: [Bootstrap] notices them. An
+// event of the kind "reset" tells whoever gets all kinds that the stream lost events, or that what it told was not so.
 func Subscribe(ctx context.Context, nc *nats.Conn, o SubscribeOptions, handle func(UserChanged) error) error {
 	return subscribe(ctx, nc, o, userReader(handle))
 }
@@ -183,15 +185,29 @@ func (b *Bus) sequenceAfter(ctx context.Context, revision uint64) (uint64, error
 	low, high := s.CachedInfo().State.FirstSeq, s.CachedInfo().State.LastSeq+1
 	for low < high {
 		middle := low + (high-low)/2
-		msg, err := s.GetMsg(ctx, middle)
-		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, fmt.Errorf("stream %s: message %d: %w", UsersStream, middle, err)
-		}
-		if err != nil || RevisionOf(msg.Header) <= revision {
-			low = middle + 1
-		} else {
+		event, err := firstEvent(ctx, s, middle, high)
+		switch {
+		case err != nil:
+			return 0, err
+		case event == nil || RevisionOf(event.Header) > revision:
 			high = middle
+		default:
+			low = event.Sequence + 1
 		}
 	}
 	return low, nil
+}
+
+// firstEvent returns the first event between two sequences, nil for none: messages may be missing, or be copies.
+func firstEvent(ctx context.Context, s jetstream.Stream, from, end uint64) (*jetstream.RawStreamMsg, error) {
+	for sequence := from; sequence < end; sequence++ {
+		msg, err := s.GetMsg(ctx, sequence)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, fmt.Errorf("stream %s: message %d: %w", UsersStream, sequence, err)
+		}
+		if err == nil && GenuineEvent(msg.Subject, Fetched(msg.Header, s.CachedInfo().Config.AllowDirect)) {
+			return msg, nil
+		}
+	}
+	return nil, nil
 }

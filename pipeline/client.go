@@ -197,6 +197,9 @@ func (c *Client) GroupEvents(ctx context.Context, o EventOptions, fn func(events
 // Dead calls fn for every dead letter.
 func (c *Client) Dead(ctx context.Context, fn func(DeadLetter) error) error {
 	return c.bus.ReadAll(ctx, events.DeadStream, "rollcall.dead.>", func(msg jetstream.Msg) error {
+		if !events.GenuineRecord(msg.Headers()) {
+			return nil
+		}
 		letter, err := parseLetter(msg)
 		if err != nil {
 			return err
@@ -393,7 +396,7 @@ func (c *Client) watch(source string, wanted func(*store.Run) bool, ask func(con
 	w := &runWatch{ask: ask, wanted: wanted, done: make(chan struct{})}
 	sub, err := c.bus.Conn.Subscribe(events.RunSubject("*", source), func(msg *nats.Msg) {
 		var run store.Run
-		if events.GenuineRecord(msg.Header) && json.Unmarshal(msg.Data, &run) == nil {
+		if json.Unmarshal(msg.Data, &run) == nil && events.GenuineResult(msg.Subject, msg.Header, run.State, source) {
 			w.learn(&run)
 		}
 	})

@@ -35,8 +35,10 @@ type Config struct {
 	NATS    NATS
 	// EventsKeep is how long events and the history behind them stay.
 	EventsKeep time.Duration
-	Sources    []Source
-	ByHand     ByHand
+	// StreamBytes is the most that streams may have on each server, by their names; none or 0 for no bound.
+	StreamBytes map[string]int64
+	Sources     []Source
+	ByHand      ByHand
 	// Mail is where mail leaves, its Host empty for nowhere.
 	Mail      mail.Server
 	Notify    Notify

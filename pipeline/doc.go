@@ -42,8 +42,9 @@
 //   - cancel works until "finished" is in the log, not until the first batch is applied: what is decided must
 //     depend on the log's order alone.
 //   - What is nobody's own cannot be written by way of an answer: NATS sends answers to any reply subject, also into streams that
-//     who asks may not write. Messages of LOG and CHANGES name their subject in a header, events in ce-type and ce-subject, and
-//     what bears another one, or the mark of a direct get, counts for nothing. Rules must hash to their name, and name the source that
+//     who asks may not write. Messages of LOG and CHANGES name their subject in a header, events in ce-type and ce-subject, results in
+//     their body, and what bears another one, the subject of another stream, or the mark of a direct get, counts for nothing. Nor does an
+//     event with a number that no store can have given. Rules must hash to their name, and name the source that
 //     they are used for. Each source has a consumer of JOBS of its own, and workers ask under subjects that end with the source.
 //   - Trace context travels in headers and in the relay's memory, never in the store: the same log gives the same store.
 //   - Groups follow from users in the store. What happened to them is told when all users of a run (or of a command) are
@@ -114,7 +115,7 @@
 //   - What purges RAW and dead letters is done by standbys too: it is the same for whoever repeats it. Only purging a whole source,
 //     when it was renamed, is left to the leader: the name may be in use again.
 //   - A store that went back (a snapshot was restored) catches up with LOG before anybody is answered, and makes the same revisions again;
-//     the relay drops those that USERS has. Where USERS has more, or another chain, a reset goes through LOG: the store numbers on above what
+//     the relay drops those that USERS has. Where USERS has more, or another chain, or has lost its end, a reset goes through LOG: the store numbers on above what
 //     was published, and its next event, "rollcall.users.reset.<store id>", tells subscribers to begin anew. It keeps its id, against the
 //     design notes: user ids derive from it, and numbers are not used twice.
 //   - Snapshots are copied to a file before they are sent, so that the copied state is held in the store for as short as possible. They are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,11 +32,32 @@ type StreamUse struct {
 	Bytes    uint64 `json:"bytes"`
 	// Limit is how many bytes it may have, 0 for no limit of its own.
 	Limit uint64 `json:"limit,omitempty"`
+	// Oldest is when its first message was written, zero for an empty stream.
+	Oldest time.Time `json:"oldest,omitzero"`
+}
+
+// Reader is somebody who will go on somewhere in a stream: a snapshot, whose store goes on in LOG behind it, or a durable subscriber of
+// USERS.
+type Reader struct {
+	Name   string `json:"name"`
+	Stream string `json:"stream"`
+	// Next is the sequence to go on at, First and Last are those of the stream.
+	Next  uint64 `json:"next"`
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
+// endangered reports whether what the reader wants next is in the oldest fifth of what the stream has, or gone.
+func (r Reader) endangered() bool {
+	return r.Next <= r.Last && float64(r.Next) < float64(r.First)+(1-alarmAt)*float64(r.Last+1-r.First)
 }
 
 // Room is what the streams and the store take, and what there is.
 type Room struct {
 	Streams []StreamUse `json:"streams"`
+	Readers []Reader    `json:"readers,omitempty"`
+	// Now is the clock that stamps messages.
+	Now time.Time `json:"-"`
 	// Used and Limit are the bytes of all streams and what the NATS server gives them, Limit 0 for no limit.
 	Used  uint64 `json:"used"`
 	Limit uint64 `json:"limit,omitempty"`
@@ -77,7 +99,23 @@ func Alarms(l Lag, r Room, keep time.Duration) (alarms []Alarm) {
 	if oldest := time.Duration(max(l.Unapplied, l.Unrelayed) * float64(time.Second)); keep > 0 && oldest > time.Duration(alarmAt*float64(keep)) {
 		say("history", "something has waited for %s, and the streams keep it for %s only", oldest.Round(time.Second), keep)
 	}
+	for _, reader := range r.Readers {
+		if reader.endangered() && r.loses(reader, keep) {
+			say("reader "+reader.Name, "%s goes on at message %d of %s, which begins at %d and loses its oldest messages", reader.Name, reader.Next, reader.Stream, reader.First)
+		}
+	}
 	return alarms
+}
+
+// loses reports whether a reader's stream loses its oldest messages, or soon will.
+func (r Room) loses(reader Reader, keep time.Duration) bool {
+	for _, s := range r.Streams {
+		if s.Name == reader.Stream {
+			old := keep > 0 && !s.Oldest.IsZero() && r.Now.Sub(s.Oldest) > time.Duration(alarmAt*float64(keep))
+			return reader.First > 1 || old || full(s.Bytes, s.Limit, alarmAt)
+		}
+	}
+	return false
 }
 
 func full(used, limit uint64, share float64) bool {
@@ -171,7 +209,11 @@ func age(ctx context.Context, stream jetstream.Stream, sequence uint64, now time
 func (g *gauge) room(ctx context.Context) (r Room, err error) {
 	listed := g.bus.JetStream.ListStreams(ctx)
 	for info := range listed.Info() {
+		r.Now = info.TimeStamp
 		use := StreamUse{Name: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes}
+		if info.State.Msgs > 0 {
+			use.Oldest = info.State.FirstTime
+		}
 		if info.Config.MaxBytes > 0 {
 			use.Limit = uint64(info.Config.MaxBytes)
 		}
@@ -180,6 +222,9 @@ func (g *gauge) room(ctx context.Context) (r Room, err error) {
 	}
 	if err := listed.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return r, fmt.Errorf("list streams: %w", err)
+	}
+	if r.Readers, err = g.readers(ctx); err != nil {
+		return r, err
 	}
 	account, err := g.bus.JetStream.AccountInfo(ctx)
 	if err != nil {
@@ -193,4 +238,45 @@ func (g *gauge) room(ctx context.Context) (r Room, err error) {
 	}
 	r.DiskFree, r.DiskSize = diskOf(g.db.Path())
 	return r, nil
+}
+
+// readers finds who will go on in LOG and USERS.
+func (g *gauge) readers(ctx context.Context) (all []Reader, err error) {
+	log, err := g.bus.Stream(ctx, events.LogStream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", events.LogStream, err)
+	}
+	kept, err := ListSnapshots(ctx, g.bus)
+	if err != nil {
+		return nil, err
+	}
+	state := log.CachedInfo().State
+	snapshot := Reader{Name: "a store without a snapshot", Stream: events.LogStream, Next: 1, First: state.FirstSeq, Last: state.LastSeq}
+	if i := slices.IndexFunc(kept, func(s Snapshot) bool { return s.Log.Created.Equal(log.CachedInfo().Created) }); i >= 0 {
+		snapshot.Name, snapshot.Next = "the latest snapshot", kept[i].LogEnd+1
+	}
+	subscribers, err := g.subscribers(ctx)
+	return append(subscribers, snapshot), err
+}
+
+// subscribers are those of USERS whose place NATS keeps.
+func (g *gauge) subscribers(ctx context.Context) (all []Reader, err error) {
+	users, err := g.bus.Stream(ctx, events.UsersStream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", events.UsersStream, err)
+	}
+	state := users.CachedInfo().State
+	if state.Consumers == 0 {
+		return nil, nil
+	}
+	listed := users.ListConsumers(ctx)
+	for info := range listed.Info() {
+		if info.Config.Durable != "" && info.NumPending+uint64(info.NumAckPending) > 0 {
+			all = append(all, Reader{Name: "subscriber " + info.Name, Stream: events.UsersStream, Next: info.AckFloor.Stream + 1, First: state.FirstSeq, Last: state.LastSeq})
+		}
+	}
+	if err := listed.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, fmt.Errorf("consumers of %s: %w", events.UsersStream, err)
+	}
+	return all, nil
 }

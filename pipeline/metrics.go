@@ -60,7 +60,7 @@ func (m *metrics) listen(bus *events.Bus, leading func() bool) error {
 	m.registry.MustRegister(m.runs, m.seconds, m.read, m.trips, leads)
 	_, err := bus.Conn.Subscribe(events.RunSubject("*", "*"), func(msg *nats.Msg) {
 		var run store.Run
-		if events.GenuineRecord(msg.Header) && json.Unmarshal(msg.Data, &run) == nil && msg.Subject == events.RunSubject(run.State, run.Source) {
+		if json.Unmarshal(msg.Data, &run) == nil && events.GenuineResult(msg.Subject, msg.Header, run.State, run.Source) {
 			m.count(&run)
 		}
 	})
@@ -99,6 +99,7 @@ var (
 	diskFreeDesc  = prometheus.NewDesc("rollcall_disk_free_bytes", "Free bytes on the disk under the store.", nil, nil)
 	diskSizeDesc  = prometheus.NewDesc("rollcall_disk_size_bytes", "Size of the disk under the store.", nil, nil)
 	streamDesc    = prometheus.NewDesc("rollcall_stream_size_bytes", "Size of a stream.", []string{"stream"}, nil)
+	limitDesc     = prometheus.NewDesc("rollcall_stream_limit_bytes", "The most that a stream may have, 0 for no bound of its own.", []string{"stream"}, nil)
 	messagesDesc  = prometheus.NewDesc("rollcall_stream_messages", "Messages in a stream.", []string{"stream"}, nil)
 	alarmsDesc    = prometheus.NewDesc("rollcall_alarms", "What will soon be full or lost; rollcall status says it in words.", nil, nil)
 	upDesc        = prometheus.NewDesc("rollcall_standing_known", "1 when NATS and the store told how the pipeline stands, else 0.", nil, nil)
@@ -107,7 +108,7 @@ var (
 // Describe implements prometheus.Collector.
 func (s *standing) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{pendingDesc, unappliedDesc, unrelayedDesc, usersDesc, entriesDesc, heldDesc, lastDesc, deadDesc, storeDesc,
-		diskFreeDesc, diskSizeDesc, streamDesc, messagesDesc, alarmsDesc, upDesc} {
+		diskFreeDesc, diskSizeDesc, streamDesc, limitDesc, messagesDesc, alarmsDesc, upDesc} {
 		ch <- d
 	}
 }
@@ -174,6 +175,7 @@ func (s *standing) tellLag(ctx context.Context, tell teller) error {
 	tell(unrelayedDesc, lag.Unrelayed)
 	for _, stream := range room.Streams {
 		tell(streamDesc, float64(stream.Bytes), stream.Name)
+		tell(limitDesc, float64(stream.Limit), stream.Name)
 		tell(messagesDesc, float64(stream.Messages), stream.Name)
 		if stream.Name == events.DeadStream {
 			tell(deadDesc, float64(stream.Messages))

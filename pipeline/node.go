@@ -87,8 +87,8 @@ func (n *Node) Announce() error {
 	return nil
 }
 
-// URL is where NATS clients connect.
-func (n *Node) URL() string { return n.bus.Conn.ConnectedUrl() }
+// URL is where NATS clients connect, without who signs in there.
+func (n *Node) URL() string { return events.Redacted(n.bus.Conn.ConnectedUrl()) }
 
 // Wait waits until a stage fails or the context of Start is done.
 func (n *Node) Wait() error { return n.group.Wait() }
@@ -143,7 +143,7 @@ func (n *Node) open(ctx context.Context) error {
 // openStreams makes the streams where the writer is; the other roles may only look at those that they use.
 func (n *Node) openStreams(ctx context.Context) error {
 	if n.config.has(RoleReconciler) {
-		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep})
+		return n.bus.EnsureStreams(ctx, events.StreamOptions{Replicas: max(1, n.config.NATS.Replicas), Keep: n.config.EventsKeep, MaxBytes: n.config.StreamBytes})
 	}
 	ctx, cancel := context.WithTimeout(ctx, streamsWait)
 	defer cancel()

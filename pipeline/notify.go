@@ -99,6 +99,8 @@ func (n *notifier) take(ctx context.Context, msg jetstream.Msg) {
 	err := json.Unmarshal(msg.Data(), &run)
 	if err != nil {
 		n.log.Error().Err(err).Str("subject", msg.Subject()).Msg("result of a run cannot be read and is not mailed")
+	} else if !isResult(msg, &run) {
+		n.log.Error().Str("subject", msg.Subject()).Msg("result of a run was not published under this subject and is not mailed")
 	} else if n.notify.wants(&run) {
 		err = n.send(ctx, &run)
 	}

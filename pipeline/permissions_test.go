@@ -5,14 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"rollcall/events"
@@ -94,6 +97,7 @@ func TestLeastPrivilege(t *testing.T) {
 	if run, err := operator.Follow(t.Context(), "corp", job, nil); err != nil || run.State != store.Planned {
 		t.Errorf("replay is %s (%s): %v", run.State, run.Reason, err)
 	}
+	testOperator(t, operator, config)
 	for _, line := range denied.lines() {
 		t.Error("the pipeline was refused something that it needs: ", line)
 	}
@@ -113,8 +117,32 @@ func TestLeastPrivilege(t *testing.T) {
 	if len(revisions) != 1 || revisions[0] != 55 {
 		t.Errorf("after revision 54 come %v, want 55", revisions)
 	}
-	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+2 {
-		t.Errorf("events: %v, then %v; the copy that is tried here and one event are expected", before, after)
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+3 {
+		t.Errorf("events: %v, then %v; the two copies that come through and one event are expected", before, after)
+	}
+	g.wantResults(t, 5)
+}
+
+// testOperator uses what the command line reads from the streams itself.
+func testOperator(t *testing.T, operator *pipeline.Client, config pipeline.Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	taken, err := operator.TakeSnapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := operator.Snapshots(ctx)
+	if err != nil || len(kept) == 0 {
+		t.Fatalf("%d snapshots: %v", len(kept), err)
+	}
+	if err := operator.SaveSnapshot(ctx, taken.Name, filepath.Join(t.TempDir(), "saved.db.zst")); err != nil {
+		t.Error(err)
+	}
+	config.PINKeyFile = filepath.Join(config.DataDir, "pins.key")
+	rebuilt, err := operator.Rebuild(ctx, config, pipeline.RebuildOptions{Into: filepath.Join(t.TempDir(), "fresh.db"), Log: zerolog.Nop()})
+	if err != nil || !rebuilt.Equal {
+		t.Errorf("rebuild: %+v: %v", rebuilt, err)
 	}
 }
 
@@ -211,6 +239,9 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"operator", "rollcall.log.command.approve"},
 		{"operator", "rollcall.users.updated.x"},
 		{"operator", "$JS.API.STREAM.DELETE.ROLLCALL_USERS"},
+		{"operator", "$JS.API.STREAM.PURGE.ROLLCALL_LOG"},
+		{"operator", "$O.ROLLCALL_SNAPSHOTS.M.x"},
+		{"operator", "$JS.API.DIRECT.GET.ROLLCALL_RAW"},
 		{"reconciler", "rollcall.raw.corp.0123"},
 		{"reconciler", "rollcall.changes.corp.1"},
 		{"subscriber", "rollcall.users.updated.x"},
@@ -295,6 +326,7 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 			t.Fatal(err)
 		}
 	}
+	g.redirect(t, bus)
 	if err := bus.Conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -306,6 +338,32 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 	runs, err := operator.Runs(t.Context(), "people", 10)
 	if err != nil || len(runs) != 1 || status.Users != users {
 		t.Errorf("people has %d runs: %v; want the one that was made; %d users, want %d", len(runs), err, status.Users, users)
+	}
+}
+
+// redirect has consumers deliver a record of the connector's own where it may not write: they keep the record's
+// headers as they are. A server lets those through that are pulled.
+func (g *guardedCluster) redirect(t *testing.T, bus *events.Bus) {
+	t.Helper()
+	const subject = "rollcall.raw.corp.fffe"
+	ack, err := bus.JetStream.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: []byte(`{"source":"people","run":7,"state":"applied","revision":1000000000000,"chain":"forged"}`),
+		Header: nats.Header{"Rollcall-Subject": {subject}, "Rollcall-Result": {"1000000000000"}, "ce-type": {"rollcall.raw.corp"}, "ce-subject": {"fffe"}, "ce-sequence": {"1000000000000"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, target := range []string{"rollcall.users.updated.x", "rollcall.log.people.started", "rollcall.runs.applied.people"} {
+		c := jetstream.ConsumerConfig{Name: fmt.Sprint("pull", i), FilterSubject: "rollcall.raw.corp.*", AckPolicy: jetstream.AckNonePolicy,
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: ack.Sequence}
+		if _, err := bus.JetStream.CreateConsumer(t.Context(), events.RawStream, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := bus.Conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW."+c.Name, target, []byte(`{"batch":1,"expires":1000000000}`)); err != nil {
+			t.Fatal(err)
+		}
+		c.Name, c.DeliverSubject = fmt.Sprint("push", i), target
+		if _, err := bus.JetStream.CreatePushConsumer(t.Context(), events.RawStream, c); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -376,6 +434,23 @@ func (g *guardedCluster) sequences(t *testing.T) map[string]uint64 {
 		t.Fatal("no streams")
 	}
 	return last
+}
+
+// wantResults fails the test unless RUNS has as many results, each once.
+func (g *guardedCluster) wantResults(t *testing.T, want int) {
+	t.Helper()
+	var found []string
+	eventually(t, func() bool {
+		found = nil
+		err := g.connect(t, "reconciler", nil).ReadAll(t.Context(), events.RunsStream, "rollcall.runs.*.*", func(msg jetstream.Msg) error {
+			found = append(found, msg.Subject()+" "+msg.Headers().Get("Rollcall-Result"))
+			return nil
+		})
+		return err == nil && len(found) >= want
+	})
+	if slices.Sort(found); len(slices.Compact(found)) != want {
+		t.Errorf("results %q, want %d", found, want)
+	}
 }
 
 // denials are the lines of a log that tell of something refused.

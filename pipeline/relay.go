@@ -35,6 +35,10 @@ type relay struct {
 	runs  uint64 // the last sequence of RUNS
 	// published is the last revision that the stream has; the store's position may be up to relayLead behind it.
 	published uint64
+	// created is when the stream was made.
+	created time.Time
+	// disbelieved is the last sequence that stood out as beyond belief: it is said once.
+	disbelieved uint64
 }
 
 // relayLead is how many revisions are published before their leaving is committed. That commit waits for the transaction of a run that
@@ -104,40 +108,25 @@ func (r *relay) anchor(ctx context.Context) error {
 	if err := r.anchorResults(ctx); err != nil {
 		return err
 	}
-	last, err := lastEvent(ctx, r.bus)
+	last, err := r.lastEvent(ctx)
 	if err != nil {
 		return err
 	}
-	r.last = last.sequence
+	r.last, r.created = last.end, last.created
 	position, head, chain, err := r.standing(last.revision)
 	if err != nil {
 		return err
 	}
-	r.published = position.Revision
-	if last.revision == 0 {
-		return r.forgetStream(position, last.created)
-	}
-	lost, err := r.lostTail(position, last)
-	if err != nil {
-		return err
-	}
-	if lost || isOther(head, chain, last) {
-		return r.reset(ctx, last, head)
-	}
-	published := last.revision
-	if published <= position.Revision {
+	r.published = max(position.Revision, last.revision)
+	switch {
+	case last.revision > 0 && isOther(head, chain, last):
+		return r.reset(ctx, reset{After: last.revision, Chain: last.chain}, "the events that were published are not this store's: was an older store put back, and its log lost?")
+	case isLost(position, last):
+		return r.reset(ctx, reset{After: position.Revision, Chain: lostChain(position, last)}, "the stream of events lost its end: was its disk lost, or what a power failure found in memory?")
+	case last.revision < position.Revision || last.revision == position.Revision && last.sequence == position.Sequence:
 		return nil
 	}
-	r.published = published
-	return r.advance(published, r.last, last.created)
-}
-
-// forgetStream notes that USERS is empty: new, or all its events aged away.
-func (r *relay) forgetStream(position store.RelayPosition, created time.Time) error {
-	if position.Revision > 0 && !position.Created.Equal(created) {
-		r.log.Warn().Uint64("revision", position.Revision).Msg("the stream of events was made anew; events up to this revision are not in it any more")
-	}
-	return nil
+	return r.advance(last.revision, last.sequence)
 }
 
 // relayRevisions publishes the revisions after the last published one, in atomic batches, and then drops them from the store.
@@ -157,7 +146,7 @@ func (r *relay) relayRevisions(ctx context.Context) error {
 			}
 		}
 		if r.published > dropped && (len(revisions) == 0 || r.published-dropped >= relayLead) {
-			if err := r.advance(r.published, r.last, time.Time{}); err != nil {
+			if err := r.advance(r.published, r.last); err != nil {
 				return err
 			}
 			dropped = r.published
@@ -189,16 +178,13 @@ func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
 }
 
 // advance moves the relay's position and drops what was published from the store.
-func (r *relay) advance(revision, sequence uint64, created time.Time) error {
+func (r *relay) advance(revision, sequence uint64) error {
 	return r.db.Update(func(tx *store.Tx) error {
 		position := tx.RelayPosition()
 		if revision < position.Revision { // at a takeover, standing by and leading may overlap
 			return nil
 		}
-		position.Revision, position.Sequence = revision, sequence
-		if !created.IsZero() {
-			position.Created = created
-		}
+		position.Revision, position.Sequence, position.Created = revision, sequence, r.created
 		if err := tx.SetRelayPosition(position); err != nil {
 			return err
 		}
@@ -258,16 +244,9 @@ func (r *relay) anchorResults(ctx context.Context) error {
 		return err
 	}
 	r.runs = stream.CachedInfo().State.LastSeq
-	if stream.CachedInfo().State.Msgs == 0 {
-		return nil
-	}
-	msg, err := stream.GetMsg(ctx, r.runs)
-	if err != nil {
-		return fmt.Errorf("last result: %w", err)
-	}
-	told, err := strconv.ParseUint(msg.Header.Get(resultHeader), 10, 64)
-	if err != nil {
-		return nil // of a version that did not say so
+	told, err := lastResult(ctx, stream)
+	if err != nil || told == 0 {
+		return err
 	}
 	for {
 		results, err := r.pendingResults()
@@ -278,6 +257,45 @@ func (r *relay) anchorResults(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// lastResult returns the number of the last result in RUNS, past what was copied into it behind, 0 for none.
+func lastResult(ctx context.Context, stream jetstream.Stream) (told uint64, err error) {
+	_, err = lastMessage(ctx, stream, func(msg *jetstream.RawStreamMsg) bool {
+		var run store.Run
+		if json.Unmarshal(msg.Data, &run) != nil || !events.GenuineResult(msg.Subject, msg.Header, run.State, run.Source) {
+			return false
+		}
+		told, err = strconv.ParseUint(msg.Header.Get(resultHeader), 10, 64)
+		return err == nil
+	})
+	return told, err
+}
+
+// isResult reports whether what a consumer of RUNS got is the result of that run.
+func isResult(msg jetstream.Msg, run *store.Run) bool {
+	return events.GenuineResult(msg.Subject(), msg.Headers(), run.State, run.Source)
+}
+
+// lastMessage returns the last message of a stream that counts, nil for none.
+func lastMessage(ctx context.Context, stream jetstream.Stream, counts func(*jetstream.RawStreamMsg) bool) (*jetstream.RawStreamMsg, error) {
+	info := stream.CachedInfo()
+	if info.State.Msgs == 0 {
+		return nil, nil
+	}
+	for sequence := info.State.LastSeq; sequence >= info.State.FirstSeq; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: message %d: %w", info.Config.Name, sequence, err)
+		}
+		if msg.Header = events.Fetched(msg.Header, info.Config.AllowDirect); counts(msg) {
+			return msg, nil
+		}
+	}
+	return nil, nil
 }
 
 func (r *relay) dropResults(results []store.Result, told uint64) error {
@@ -300,10 +318,11 @@ func (r *relay) forgetPublished(ctx context.Context) error {
 	if err := r.anchorResults(ctx); err != nil {
 		return err
 	}
-	last, err := lastEvent(ctx, r.bus)
+	last, err := r.lastEvent(ctx)
 	if err != nil || last.revision == 0 {
 		return err
 	}
+	r.created = last.created
 	position, head, chain, err := r.standing(last.revision)
 	if err != nil {
 		return err
@@ -312,8 +331,11 @@ func (r *relay) forgetPublished(ctx context.Context) error {
 		return connectors.Hint(fmt.Errorf("%w: revision %d has the chain %s, the one that was published %s", errStale, last.revision, chain, last.chain),
 			"rollcall store restore --latest --force, then start again")
 	}
-	if known := min(last.revision, head); known > position.Revision {
-		return r.advance(known, last.sequence, last.created)
+	switch {
+	case last.revision <= head && last.revision > position.Revision:
+		return r.advance(last.revision, last.sequence)
+	case last.revision > head && head > position.Revision:
+		return r.advance(head, 0) // where it stands is not known
 	}
 	return nil
 }
@@ -345,35 +367,29 @@ func chainAt(tx *store.Tx, revision uint64) (string, error) {
 type publishedEvent struct {
 	revision, sequence uint64
 	chain              string
-	created            time.Time // the stream
+	// end is the stream's last sequence, created when it was made.
+	end     uint64
+	created time.Time
 }
 
-// lastGenuine returns the stream's last message that is an event, past what was copied into the stream behind it, nil for none.
-func lastGenuine(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo) (*jetstream.RawStreamMsg, error) {
-	for sequence := info.State.LastSeq; sequence >= info.State.FirstSeq; sequence-- {
-		msg, err := stream.GetMsg(ctx, sequence)
-		if err != nil && !isMissing(err) {
-			return nil, fmt.Errorf("last event: %w", err)
-		}
-		if err == nil && events.GenuineEvent(msg.Subject, events.Fetched(msg.Header, info.Config.AllowDirect)) {
-			return msg, nil
-		}
-	}
-	return nil, nil
-}
+// mostAhead is how far events may be ahead of a store that went back. No store makes so many revisions between two snapshots; a
+// number beyond it would use up those that are left.
+const mostAhead = 1 << 32
 
 // lastEvent returns the last event there is, revision 0 for none.
-func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err error) {
-	stream, err := bus.Stream(ctx, events.UsersStream)
+func (r *relay) lastEvent(ctx context.Context) (last publishedEvent, err error) {
+	stream, err := r.bus.Stream(ctx, events.UsersStream)
 	if err != nil {
 		return last, err
 	}
-	info := stream.CachedInfo()
-	last.sequence, last.created = info.State.LastSeq, info.Created
-	if info.State.Msgs == 0 {
-		return last, nil
+	last.end, last.created = stream.CachedInfo().State.LastSeq, stream.CachedInfo().Created
+	var head uint64
+	if err := r.db.View(func(tx *store.Tx) error { head, _ = tx.Head(); return nil }); err != nil {
+		return last, err
 	}
-	msg, err := lastGenuine(ctx, stream, info)
+	msg, err := lastMessage(ctx, stream, func(msg *jetstream.RawStreamMsg) bool {
+		return events.GenuineEvent(msg.Subject, msg.Header) && r.believes(msg, head)
+	})
 	if err != nil || msg == nil {
 		return last, err
 	}
@@ -383,6 +399,20 @@ func lastEvent(ctx context.Context, bus *events.Bus) (last publishedEvent, err e
 	if err := json.Unmarshal(msg.Data, &body); err != nil {
 		return last, fmt.Errorf("last event: %w", err)
 	}
-	last.revision, last.chain = events.RevisionOf(msg.Header), body.Chain
+	last.revision, last.sequence, last.chain = events.RevisionOf(msg.Header), msg.Sequence, body.Chain
 	return last, nil
+}
+
+// believes reports whether an event has a number that this store, or a later one that it was put back for, can have given.
+func (r *relay) believes(msg *jetstream.RawStreamMsg, head uint64) bool {
+	revision := events.RevisionOf(msg.Header)
+	if revision > 0 && (revision <= head || revision-head <= mostAhead) {
+		return true
+	}
+	if r.disbelieved != msg.Sequence {
+		r.log.Error().Uint64("sequence", msg.Sequence).Uint64("revision", revision).Uint64("store", head).
+			Msg("an event has a revision beyond belief and is passed over: who may write " + events.UsersStream + " besides the reconciler?")
+	}
+	r.disbelieved = msg.Sequence
+	return false
 }

@@ -241,7 +241,7 @@ func (r *replay) appliedRuns(ctx context.Context) (map[uint64]bool, error) {
 func (s *service) applied(ctx context.Context, q sourceRequest) (numbers []uint64, err error) {
 	err = s.bus.ReadAll(ctx, events.RunsStream, events.RunSubject(store.Applied, q.Source), func(msg jetstream.Msg) error {
 		var run store.Run
-		if json.Unmarshal(msg.Data(), &run) == nil {
+		if json.Unmarshal(msg.Data(), &run) == nil && isResult(msg, &run) {
 			numbers = append(numbers, run.Number)
 		}
 		return nil

@@ -11,7 +11,7 @@ import (
 
 // There is an alarm before something is full or history is lost, and the log tells it once as long as it lasts.
 func TestAlarms(t *testing.T) {
-	keep := 10 * time.Hour
+	keep, noon := 10*time.Hour, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct {
 		lag   Lag
 		room  Room
@@ -21,6 +21,12 @@ func TestAlarms(t *testing.T) {
 		"stream":         {Lag{}, Room{Streams: []StreamUse{{Name: "A", Bytes: 80, Limit: 100}}}, "stream A"},
 		"all streams":    {Lag{}, Room{Used: 80, Limit: 100}, "streams"},
 		"disk":           {Lag{}, Room{DiskFree: 10, DiskSize: 100}, "disk"},
+		"snapshot far":   {Lag{}, Room{Streams: []StreamUse{{Name: "L"}}, Readers: []Reader{{"s", "L", 60, 41, 90}}}, ""},
+		"snapshot near":  {Lag{}, Room{Streams: []StreamUse{{Name: "L"}}, Readers: []Reader{{"s", "L", 45, 41, 90}}}, "reader s"},
+		"snapshot gone":  {Lag{}, Room{Streams: []StreamUse{{Name: "L"}}, Readers: []Reader{{"s", "L", 40, 41, 90}}}, "reader s"},
+		"all is kept":    {Lag{}, Room{Streams: []StreamUse{{Name: "L"}}, Readers: []Reader{{"s", "L", 1, 1, 90}}}, ""},
+		"log ages":       {Lag{}, Room{Now: noon, Streams: []StreamUse{{Name: "L", Oldest: noon.Add(-9 * time.Hour)}}, Readers: []Reader{{"s", "L", 1, 1, 90}}}, "reader s"},
+		"nothing new":    {Lag{}, Room{Streams: []StreamUse{{Name: "L"}}, Readers: []Reader{{"s", "L", 91, 91, 90}}}, ""},
 		"old and unread": {Lag{Unrelayed: 8.5 * 3600}, Room{}, "history"},
 		"old, unapplied": {Lag{Unapplied: 8.5 * 3600}, Room{}, "history"},
 	} {

@@ -132,6 +132,19 @@ func TestContractLoads(t *testing.T) {
 	}
 }
 
+func TestStreamSizes(t *testing.T) {
+	c, err := parse("rollcall.yaml", []byte("version: 1\nstreams: {max_bytes: {raw: 4GiB, log: 500 MiB, users: 0}}\nsources: {}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Pipeline.StreamBytes; got["ROLLCALL_RAW"] != 4<<30 || got["ROLLCALL_LOG"] != 500<<20 || got["ROLLCALL_USERS"] != 0 || got["ROLLCALL_CHANGES"] != 0 {
+		t.Errorf("%v", got)
+	}
+	if _, err := parse("rollcall.yaml", []byte("version: 1\nstreams: {max_bytes: {raw: 4 gigs}}\nsources: {}\n")); err == nil || !strings.Contains(err.Error(), `streams.max_bytes.raw: "4 gigs" is no size`) {
+		t.Error(err)
+	}
+}
+
 // A source's guard stands over the global one, key by key, wherever that is written.
 func TestGuardKeyByKey(t *testing.T) {
 	c, err := parse("rollcall.yaml", []byte(`version: 1

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	stream "rollcall/events"
 	"rollcall/pipeline/policy"
 )
 
@@ -28,6 +29,7 @@ type file struct {
 	Cards                 cards                 `yaml:"cards"`
 	Guard                 policy.Guard          `yaml:"guard"`
 	Events                events                `yaml:"events"`
+	Streams               streams               `yaml:"streams"`
 	Snapshots             snapshots             `yaml:"snapshots"`
 	Sources               sources               `yaml:"sources"`
 }
@@ -163,7 +165,7 @@ func (f *file) checkServers(d *decoder) {
 	for one := range strings.SplitSeq(f.NATS.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(one))
 		if one != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
-			d.at("nats.url", "nats.url: "+quote(one)+" is no NATS server's address", "nats://a:4222,nats://b:4222")
+			d.at("nats.url", "nats.url: "+quote(stream.Redacted(one))+" is no NATS server's address", "nats://a:4222,nats://b:4222")
 		}
 	}
 }

@@ -85,6 +85,7 @@ func (f *file) compose(path string) *Config {
 		NATS:          f.NATS.compose(),
 		MetricsListen: f.Metrics.Listen,
 		EventsKeep:    f.Events.Keep,
+		StreamBytes:   f.Streams.MaxBytes.compose(),
 		Snapshots:     pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
 		Mail:          f.Mail.server(),
 		Notify:        pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
