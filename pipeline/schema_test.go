@@ -3,8 +3,12 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"io/fs"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +82,14 @@ func TestSchemas(t *testing.T) {
 	}
 	c.settled()
 	kinds := map[string]int{}
+	err := c.client.Users(t.Context(), pipeline.UserQuery{Inactive: true}, func(u store.User) error { // what users list --json prints
+		kinds["listed"]++
+		valid(t, s["snapshot-line"], slices.Concat([]byte(`{"user":`), mustJSON(t, u), []byte("}")))
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 	c.withBus(func(bus *events.Bus) {
 		err := bus.ReadAll(context.Background(), events.UsersStream, ">", func(msg jetstream.Msg) error {
 			parts := strings.Split(msg.Subject(), ".")
@@ -109,7 +121,7 @@ func TestSchemas(t *testing.T) {
 			valid(t, s["snapshot-line"], line)
 		}
 	})
-	if kinds["users"] == 0 || kinds["groups"] == 0 || kinds["line"] < 20 {
+	if kinds["users"] == 0 || kinds["groups"] == 0 || kinds["line"] < 20 || kinds["listed"] < 20 {
 		t.Errorf("too little to look at: %v", kinds)
 	}
 	full := store.User{ID: "71aea98b-2ccf-4093-a71d-3b46dc11aeea", Revision: 1, Active: true, Label: "corp", Administrator: true}
@@ -121,4 +133,42 @@ func TestSchemas(t *testing.T) {
 		}
 	}
 	valid(t, s["snapshot-line"], append(full.AppendJSON([]byte(`{"user":`), store.CardsMasked), '}'))
+}
+
+// The columns of an export are those that its schema names, in their order.
+func TestExportSchema(t *testing.T) {
+	var schema struct {
+		Fields []struct {
+			Name, Type string
+			Position   int
+		}
+	}
+	text, err := os.ReadFile("../deployments/export.schema.json")
+	if err == nil {
+		err = json.Unmarshal(text, &schema)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCompany(t, newRoster().people(2)).start()
+	c.applied("read 2, created 2")
+	for _, o := range []pipeline.ExportOptions{{}, {HashedPINs: true}, {Positional: true}} {
+		var want []string
+		for i, f := range schema.Fields {
+			if f.Position != 0 && f.Position != i+1 {
+				t.Errorf("%s is at %d, and its position is %d", f.Name, i+1, f.Position)
+			}
+			if o.Positional && f.Position != 0 || !o.Positional && f.Name != "PWD" && (f.Name != "PIN" || o.HashedPINs) {
+				want = append(want, f.Name)
+			}
+		}
+		var out bytes.Buffer
+		if _, err := c.client.Export(t.Context(), &out, o); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&out).ReadAll()
+		if err != nil || len(rows[0]) != len(want) || !o.Positional && !slices.Equal(rows[0], want) {
+			t.Errorf("%+v: columns %q, the schema has %q (%v)", o, rows[0], want, err)
+		}
+	}
 }

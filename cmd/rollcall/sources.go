@@ -230,6 +230,9 @@ func (a *app) sayOrphans(ctx context.Context, client *pipeline.Client, s pipelin
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
+	if a.json {
+		return line(a.stdout, checked{Source: s.Name, State: "not configured", Users: names, Active: s.Active, Try: "rollcall sources retire " + s.Name})
+	}
 	a.say("%s: is no longer configured; nobody touches its %s: %s\n  formerly: [%s] in the source that took its place, or %s\n",
 		s.Name, count(s.Active, "active user", "active users"), plain(strings.Join(names, ", ")), s.Name, a.pasteable("rollcall sources retire "+s.Name))
 	return nil
