@@ -48,6 +48,8 @@ type Change struct {
 	Selects      bool `cbor:"21,keyasint,omitempty"`
 	// LaterDefault is true when the default group comes from a rule behind a membership rule that makes one.
 	LaterDefault bool `cbor:"22,keyasint,omitempty"`
+	// ShortPINs are hashes of PINs below the minimum, which only whoever has them from before keeps (P6).
+	ShortPINs []string `cbor:"23,keyasint,omitempty"`
 }
 
 // Warning is a value that was not taken over.

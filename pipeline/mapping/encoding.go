@@ -35,6 +35,7 @@ const (
 	fieldMakesDefault
 	fieldSelects
 	fieldLaterDefault
+	fieldShortPINs
 )
 
 // EncodeChange returns a change's bytes; equal changes have equal bytes.
@@ -78,6 +79,10 @@ func (c *Change) MarshalCBOR() ([]byte, error) {
 	e.truthField(fieldMakesDefault, c.MakesDefault)
 	e.truthField(fieldSelects, c.Selects)
 	e.truthField(fieldLaterDefault, c.LaterDefault)
+	if len(c.ShortPINs) > 0 {
+		e.field(fieldShortPINs)
+		e.textList(c.ShortPINs)
+	}
 	e.b[0] = majorMap<<5 | e.fields
 	return e.b, nil
 }
@@ -298,6 +303,8 @@ func (d *decoder) field(c *Change, number uint64) {
 		c.Selects = d.truth()
 	case fieldLaterDefault:
 		c.LaterDefault = d.truth()
+	case fieldShortPINs:
+		c.ShortPINs = d.textList()
 	default:
 		d.fail(fmt.Sprintf("field %d is not known", number))
 	}
