@@ -235,6 +235,9 @@ func (s *service) assignment(name, text string) (a policy.Assignment, err error)
 		err = fmt.Errorf("there is no property %q", name)
 	case p.Multi():
 		a.List, err = mapping.SpellList(p, text, s.config.ByHand.StorageTargets)
+		if err == nil && p == store.Cards && s.config.ByHand.OneCard && len(a.List) > 1 {
+			err = errors.New("cards: a user has one card, as cards: {multiple: false} says [K6]")
+		}
 	default:
 		if a.Text, err = mapping.Spell(p, text, s.config.ByHand.StorageTargets); err == nil {
 			err = s.config.ByHand.checkServer(p, a.Text)

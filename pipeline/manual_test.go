@@ -204,3 +204,21 @@ func TestRegisterCard(t *testing.T) {
 		t.Errorf("cards %+v", cards)
 	}
 }
+
+// K6: where a user has but one card, a person cannot give him two.
+func TestK6OneCardByHand(t *testing.T) {
+	c := newCompany(t, newRoster().people(1))
+	c.config.ByHand.OneCard = true
+	c.start()
+	c.applied("read 1, created 1")
+	set := func(cards string) error {
+		_, err := c.client.SetUser(t.Context(), pipeline.Edit{User: "p00000", Set: map[string]string{"cards": cards}})
+		return err
+	}
+	if err := set("0001,0002"); !errors.Is(err, pipeline.ErrMistake) || !strings.Contains(err.Error(), "[K6]") {
+		t.Errorf("two cards: %v", err)
+	}
+	if err := set("0001"); err != nil || len(c.user("p00000").List[store.Cards.List()]) != 1 {
+		t.Errorf("one card: %v", err)
+	}
+}

@@ -201,7 +201,7 @@ func itoa(n int) string {
 // P6: when the minimum is raised, the next run makes new PINs for holders, for everybody or for nobody; those of sources
 // are measured anew.
 func TestP6Raised(t *testing.T) {
-	for mode, want := range map[string][3]int{"keep": {1, 0, 0}, "holders": {1, 0, 1}, "all-active": {1, 1, 1}} {
+	for mode, want := range map[string][3]int{"keep": {1, 0, 1}, "holders": {1, 0, 1}, "all-active": {1, 1, 1}} {
 		t.Run(mode, func(t *testing.T) {
 			dir := newRoster().people(3)
 			dir.set("p00002", "pin", "58203")
@@ -224,6 +224,17 @@ func TestP6Raised(t *testing.T) {
 			}
 			if kept := c.pinOf(old) == "p00000"; kept != (mode == "keep") {
 				t.Errorf("the old PIN is still good: %t", kept)
+			}
+			if kept := c.pinOf("58203") == "p00002"; kept != (mode == "keep") {
+				t.Errorf("the PIN that the source says again is still good: %t", kept)
+			}
+			dir.set("p00001", "pin", "73918")
+			dir.set("p00002", "phone", "1")
+			if run := c.sync(); run.State != store.Applied || run.Warnings == 0 || c.pinOf("73918") == "p00001" {
+				t.Errorf("run is %s with %d warnings, and a PIN that is too short is taken over: %t", run.State, run.Warnings, c.pinOf("73918") == "p00001")
+			}
+			if kept := c.pinOf("58203") == "p00002"; kept != (mode == "keep") {
+				t.Errorf("the PIN is still good when its record changed otherwise: %t", kept)
 			}
 			c.rebuilt()
 		})

@@ -104,7 +104,7 @@ func (s *sealer) each(r *connectors.Record, replace func(string) (string, error)
 }
 
 // hashPINs puts keyed hashes in the place of a change's PINs. One that nobody may have is left out with a warning that
-// does not show it (P1, P3).
+// does not show it (P1, P3); one that is only too short by now stands apart, because whoever has it may keep it (P6).
 func (s *sealer) hashPINs(c *mapping.Change, minimum int) {
 	list := &c.List[store.PINs.List()]
 	if len(*list) == 0 {
@@ -113,6 +113,10 @@ func (s *sealer) hashPINs(c *mapping.Change, minimum int) {
 	hashes := make([]string, 0, len(*list))
 	for _, pin := range *list {
 		hash, err := s.hashPIN(pin, minimum)
+		if short, tooShort := s.shortPIN(pin, err); tooShort {
+			c.ShortPINs = append(c.ShortPINs, short)
+			continue
+		}
 		if err != nil {
 			if len(c.Warnings) < maxPINWarnings {
 				c.Warnings = append(c.Warnings, mapping.Warning{Property: store.PINs.String(), Value: mapping.MaskSecret(pin), Reason: err.Error() + "; left out"})
@@ -121,11 +125,21 @@ func (s *sealer) hashPINs(c *mapping.Change, minimum int) {
 		}
 		hashes = append(hashes, hash)
 	}
+	slices.Sort(c.ShortPINs)
 	slices.Sort(hashes)
 	*list = slices.Compact(hashes)
 	if len(*list) == 0 {
 		*list = nil
 	}
+}
+
+// shortPIN returns the hash of a PIN that failed for its length alone.
+func (s *sealer) shortPIN(pin string, failed error) (hash string, tooShort bool) {
+	if failed == nil || s.key == nil || policy.CheckPIN(pin, 0) != nil {
+		return "", false
+	}
+	hash, err := s.hashPIN(pin, 0)
+	return hash, err == nil
 }
 
 // hashPIN returns the hash of a PIN that keeps the rules, or the one that an export carries.

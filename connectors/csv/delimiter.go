@@ -9,8 +9,8 @@ import (
 const sampleRows = 20
 
 // guessDelimiter returns the delimiter that cuts the beginning of a file best: with a header the one that
-// yields most documented columns, without one the one that yields as many cells in every row; then the
-// one that yields most cells. cut is true when the sample's last line may break off.
+// yields most documented columns, without one the one that yields as many cells in every row, and "|", which is in trees of
+// groups too, only when no other does; then the one that yields most cells. cut is true when the sample's last line may break off.
 func guessDelimiter(sample []byte, header, cut bool) byte {
 	if cut {
 		sample = sample[:max(0, bytes.LastIndexByte(sample, '\n'))]
@@ -41,6 +41,9 @@ func rate(sample []byte, comma byte, header bool) int {
 		if len(r.cells) != width {
 			even = 0
 		}
+	}
+	if comma == '|' {
+		return min(width, 999) + 500*even
 	}
 	return min(width, 999) + 1000*even
 }

@@ -125,6 +125,11 @@ func TestRows(t *testing.T) {
 				"name:corp\\user1 people.csv:2 PHONE= USERNAME_ALIASES=CORP\\user1",
 				"name:corpuser1 people.csv:3 PHONE= USERNAME_ALIASES=CORPuser1",
 				"name:a\\b|c,d\\ people.csv:4 PHONE= USERNAME_ALIASES=a\\\\b\\|c\\,d\\"}},
+		{name: "trees of groups of one depth are no cells", config: csv.Config{NoHeader: true},
+			text: "Al;al;;;A|B|C|D|E|F\nBo;bo;;;A|B|C|D|E|G\n",
+			want: []string{
+				"name:al people.csv:1 CARDS= EMAIL= FULLNAME=Al GROUPS=A|B|C|D|E|F USERNAME_ALIASES=al",
+				"name:bo people.csv:2 CARDS= EMAIL= FULLNAME=Bo GROUPS=A|B|C|D|E|G USERNAME_ALIASES=bo"}},
 		{name: "an id and a name of one text are two keys",
 			text: "USERNAME_ALIASES,EXTID\nbob,alice\nalice,\n",
 			want: []string{"ext:alice people.csv:2 EXTID=alice USERNAME_ALIASES=bob", "name:alice people.csv:3 EXTID= USERNAME_ALIASES=alice"}},

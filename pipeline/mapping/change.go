@@ -49,6 +49,8 @@ type Change struct {
 	// LaterDefault is true when the default group comes from a rule behind a membership rule that makes one.
 	LaterDefault bool `cbor:"22,keyasint,omitempty"`
 	Loan         Loan `cbor:"23,keyasint,omitzero"`
+	// ShortPINs are hashes of PINs below the minimum, which only whoever has them from before keeps (P6).
+	ShortPINs []string `cbor:"24,keyasint,omitempty"`
 }
 
 // Warning is a value that was not taken over.

@@ -24,6 +24,9 @@
 // The record is looked at once: Compile gives every attribute name a number, Apply puts the record's attributes under those numbers,
 // and rules, groups and filters read them there. Names compare without case.
 //
+// mid(l,r) strips l characters from the left and r from the right, so that mid(1,2) makes 234 of 123456: K2 says it in words, and K3's
+// example 23, which counts r characters behind the first l, gives way to them; its mid(2,2) is 34 either way.
+//
 // Group paths and split lists keep "\" escapes until the last moment, because a "," or "|" inside a name is otherwise
 // a second group.
 //

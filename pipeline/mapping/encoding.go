@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rollcall/connectors"
 	"rollcall/store"
@@ -36,6 +37,7 @@ const (
 	fieldSelects
 	fieldLaterDefault
 	fieldLoan
+	fieldShortPINs
 )
 
 // EncodeChange returns a change's bytes; equal changes have equal bytes.
@@ -80,8 +82,11 @@ func (c *Change) MarshalCBOR() ([]byte, error) {
 	e.truthField(fieldSelects, c.Selects)
 	e.truthField(fieldLaterDefault, c.LaterDefault)
 	e.loan(&c.Loan)
-	e.b[0] = majorMap<<5 | e.fields
-	return e.b, nil
+	if len(c.ShortPINs) > 0 {
+		e.field(fieldShortPINs)
+		e.textList(c.ShortPINs)
+	}
+	return e.finish(), nil
 }
 
 // size is at least what the texts of a usual change take.
@@ -130,7 +135,18 @@ func (e *encoder) head(major byte, n uint64) {
 	}
 }
 
-// field writes a field's number. There are fewer than 24, so that the map's head is one byte.
+// finish writes the map's head, for which there is room where it has one byte.
+func (e *encoder) finish() []byte {
+	const short = 24
+	if e.fields >= short {
+		e.b[0] = majorMap<<5 | short
+		return slices.Insert(e.b, 1, e.fields)
+	}
+	e.b[0] = majorMap<<5 | e.fields
+	return e.b
+}
+
+// field writes a field's number.
 func (e *encoder) field(number uint64) {
 	e.head(majorNumber, number)
 	e.fields++
@@ -325,6 +341,8 @@ func (d *decoder) field(c *Change, number uint64) {
 		c.LaterDefault = d.truth()
 	case fieldLoan:
 		d.loan(&c.Loan)
+	case fieldShortPINs:
+		c.ShortPINs = d.textList()
 	default:
 		d.fail(fmt.Sprintf("field %d is not known", number))
 	}

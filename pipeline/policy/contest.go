@@ -490,13 +490,21 @@ func (d *desk) winners() (wins map[store.Claim]winner, err error) {
 			have, known := wins[c]
 			switch {
 			case holder != nil:
-				wins[c] = winner{user: holder}
+				wins[c] = winner{user: d.afterwards(holder)}
 			case !known || have.unit != nil && !have.unit.insists(c) && u.insists(c):
 				wins[c] = winner{unit: u}
 			}
 		}
 	}
 	return wins, nil
+}
+
+// afterwards returns a user as the run leaves him.
+func (d *desk) afterwards(user *store.User) *store.User {
+	if u := d.unitBy(user.ID); u != nil && !u.refused && u.new != nil {
+		return u.new
+	}
+	return user
 }
 
 // keeper returns the user who holds a value that u wants and keeps it, nil for nobody.

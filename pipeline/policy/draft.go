@@ -236,12 +236,23 @@ func (d *desk) applyTexts(n *store.User, u *unit, s saying) {
 			delete(n.Overrides, p)
 		}
 	}
-	if n.Text[store.FullName] == "" {
+	if n.Text[store.FullName] == "" || u.isNamesake() && n.Text[store.FullName] == u.old.Text[store.FullName] {
 		n.Text[store.FullName] = n.Text[store.UserName] // U3
 	}
 	if len(n.Overrides) == 0 {
 		n.Overrides = nil
 	}
+}
+
+// isNamesake reports whether the user's full name is his user name for want of one that a source says (U3).
+func (u *unit) isNamesake() bool {
+	if u.old == nil || u.old.Text[store.FullName] != nameOf(u.old) {
+		return false
+	}
+	says := func(c *mapping.Change) bool { return c != nil && c.Text[store.FullName] != "" }
+	return !slices.ContainsFunc(u.entries, func(e *entry) bool { return says(e.change) }) &&
+		!slices.ContainsFunc(u.kept, func(p peer) bool { return says(p.change) }) &&
+		!slices.ContainsFunc(u.peers, func(p peer) bool { return says(p.change) })
 }
 
 // restored returns the value of an overridden property that the owner says nothing about: what another source says, else
@@ -269,6 +280,7 @@ func (d *desk) applyLists(n *store.User, u *unit, s saying) {
 			n.List[i] = d.limited(u, p, n.List[i], d.applyCards(u, n.List[i], want))
 			continue
 		case store.PINs:
+			want = d.keptPINs(u, n.List[i], s.short, want)
 			n.List[i] = d.limited(u, p, n.List[i], mergePINs(n.List[i], want, d.options.Source, d.merge.list[i]))
 			continue
 		case store.Delegates, store.ManagedGroups:

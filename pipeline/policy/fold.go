@@ -173,6 +173,6 @@ func cloneChange(c *mapping.Change) *mapping.Change {
 		clone.List[i] = slices.Clone(list)
 	}
 	clone.Members, clone.Names = slices.Clone(c.Members), slices.Clone(c.Names)
-	clone.Warnings = slices.Clone(c.Warnings)
+	clone.Warnings, clone.ShortPINs = slices.Clone(c.Warnings), slices.Clone(c.ShortPINs)
 	return &clone
 }

@@ -205,7 +205,7 @@ func actionOfEvent(event string) Action {
 // tidy keeps what always holds: a display name (U3), no alias that is the own name (U4), empty lists that are nil.
 func (e *edit) tidy() {
 	n := e.new
-	if n.Text[store.FullName] == "" {
+	if full := n.Text[store.FullName]; full == "" || full == e.old.Text[store.FullName] && full == nameOf(e.old) {
 		n.Text[store.FullName] = nameOf(n)
 	}
 	own := store.Fold(nameOf(n))

@@ -51,10 +51,12 @@ type saying struct {
 	text  store.Texts
 	list  store.Lists[string]
 	label string
+	// short are PINs below the minimum.
+	short []string
 }
 
 func sayingOf(c *mapping.Change) saying {
-	return saying{key: c.Key, set: c.Set, text: c.Text, list: c.List, label: c.SourceLabel}
+	return saying{key: c.Key, set: c.Set, text: c.Text, list: c.List, label: c.SourceLabel, short: c.ShortPINs}
 }
 
 // combine makes one saying of a person's several logins (O5), which are sorted by key: the one that is called as
@@ -76,6 +78,7 @@ func combine(logins []saying, name string) saying {
 		for l := range s.list {
 			s.list[l] = slices.Concat(s.list[l], other.list[l])
 		}
+		s.short = slices.Concat(s.short, other.short)
 		aliases := store.Aliases.List()
 		s.list[aliases] = append(slices.Clip(s.list[aliases]), other.text[store.UserName])
 	}

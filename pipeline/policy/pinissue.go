@@ -116,6 +116,24 @@ func stillSpent(spent []store.Key, c *mapping.Change) []store.Key {
 	return slices.DeleteFunc(slices.Clone(spent), func(k store.Key) bool { return !says(k) })
 }
 
+// keptPINs adds to the PINs that the source wants those below the minimum that the user has from it: raising the minimum takes
+// nobody's PIN where that is the rule, and one that is said again is not measured anew (P6). Others are left out with a warning.
+func (d *desk) keptPINs(u *unit, have []store.Value, short, want []string) []string {
+	rules, refused := d.options.PINs, false
+	for _, pin := range short {
+		isHeld := slices.ContainsFunc(have, func(v store.Value) bool { return v.V == pin && slices.Contains(v.Origins, d.options.Source) })
+		if isHeld && (rules.OnRaise == "" || rules.OnRaise == "keep") {
+			want = append(slices.Clip(want), pin)
+			continue
+		}
+		refused = true
+	}
+	if refused {
+		u.warn(store.PINs, secret, fmt.Sprintf("PIN has fewer digits than the %d that are needed [P1]; left out", rules.MinimumLength))
+	}
+	return want
+}
+
 // mergePINs is mergeList for PINs: what a source says empties no generated PIN by saying nothing (V6).
 func mergePINs(have []store.Value, want []string, source string, m mode) []store.Value {
 	if m == full && len(want) == 0 {
