@@ -73,7 +73,7 @@ func (a *app) checkOne(ctx context.Context, s *pipeline.Source) error {
 		return err
 	}
 	reader, err := s.Reader.Open(connectors.Env{Source: s.Name, Attributes: compiled.Attributes(),
-		Log: a.log(config.Log{Level: "warn", Format: "auto"})})
+		Log: a.commandLog()})
 	if err != nil {
 		return err
 	}

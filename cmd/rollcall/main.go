@@ -30,7 +30,8 @@ type app struct {
 
 	configFile           string
 	quiet, verbose, json bool
-	started              bool // the command line was understood
+	started              bool   // the command line was understood
+	level                string // of the log, in the configuration; "" before it was read
 }
 
 // run executes one command line and returns the exit code.
