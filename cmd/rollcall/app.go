@@ -23,6 +23,7 @@ func (a *app) load() (*config.Config, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
+	a.level = c.Log.Level
 	return c, nil
 }
 
@@ -38,7 +39,7 @@ func (a *app) withPipeline(ctx context.Context, c pipeline.Config, fn func(conte
 	if !errors.Is(err, pipeline.ErrNoServer) {
 		return err
 	}
-	node, err := pipeline.Start(context.WithoutCancel(ctx), unscheduled(c), a.log(config.Log{Level: "warn", Format: "auto"}))
+	node, err := pipeline.Start(context.WithoutCancel(ctx), unscheduled(c), a.commandLog())
 	if err != nil {
 		return err
 	}
@@ -86,6 +87,15 @@ func unscheduled(c pipeline.Config) pipeline.Config {
 	c.Sources, c.MetricsListen = sources, ""
 	c.Snapshots.Every, c.Attended = 0, true
 	return c
+}
+
+// commandLog returns the logger of a command that ends by itself: what is worth a warning, unless the configuration asks for everything.
+func (a *app) commandLog() zerolog.Logger {
+	c := config.Log{Level: "warn", Format: "auto"}
+	if a.level == zerolog.LevelDebugValue {
+		c.Level = a.level
+	}
+	return a.log(c)
 }
 
 // log returns the logger of a command.

@@ -105,7 +105,7 @@ func (a *app) checkOne(ctx context.Context, s *pipeline.Source) (checked, error)
 		return said, err
 	}
 	reader, err := s.Reader.Open(connectors.Env{Source: s.Name, Attributes: compiled.Attributes(),
-		Log: a.log(config.Log{Level: "warn", Format: "auto"})})
+		Log: a.commandLog()})
 	if err != nil {
 		return said, err
 	}

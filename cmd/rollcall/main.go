@@ -31,7 +31,8 @@ type app struct {
 
 	configFile           string
 	quiet, verbose, json bool
-	started              bool // the command line was understood
+	started              bool   // the command line was understood
+	level                string // of the log, in the configuration; "" before it was read
 	// commands matches rollcall's commands in a text, nil when the command line named no configuration.
 	commands *regexp.Regexp
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rollcall/cmd/rollcall/config"
 	"rollcall/connectors"
 	"rollcall/pipeline"
 	"rollcall/pipeline/mapping"
@@ -32,7 +31,7 @@ func (a *app) preview() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return pipeline.Preview(cmd.Context(), *s, n, a.log(config.Log{Level: "warn", Format: "auto"}), a.sample)
+			return pipeline.Preview(cmd.Context(), *s, n, a.commandLog(), a.sample)
 		},
 	}
 	cmd.Flags().IntVarP(&n, "number", "n", n, "how many records")

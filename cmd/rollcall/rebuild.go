@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rollcall/cmd/rollcall/config"
 	"rollcall/pipeline"
 )
 
@@ -42,7 +41,7 @@ func (a *app) rebuild() *cobra.Command {
 
 func (a *app) rebuildInto(ctx context.Context, client *pipeline.Client, c pipeline.Config, into string) error {
 	w, p := bufio.NewWriter(a.stdout), a.progress()
-	done, err := client.Rebuild(ctx, c, pipeline.RebuildOptions{Into: into, Log: a.log(config.Log{Level: "warn", Format: "auto"}),
+	done, err := client.Rebuild(ctx, c, pipeline.RebuildOptions{Into: into, Log: a.commandLog(),
 		Progress: p.update, Difference: func(d pipeline.Difference) error { return a.different(w, d) }})
 	p.end()
 	if err = errors.Join(err, w.Flush()); err != nil {

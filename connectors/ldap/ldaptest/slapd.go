@@ -29,6 +29,8 @@ type SlapdOptions struct {
 	AccessLog bool
 	// NoSync leaves content synchronization out.
 	NoSync bool
+	// Provider is a server whose content this one begins with and then follows (refreshAndPersist), nil for none.
+	Provider *Server
 	// Load writes the first content as LDIF, the suffix and ou=people included; without it these two are empty.
 	Load func(w io.Writer, suffix string) error
 }
@@ -270,6 +272,10 @@ func (s *Server) send(signal syscall.Signal) {
 // load fills the stopped server's database.
 func (s *Server) load(o SlapdOptions) {
 	s.t.Helper()
+	if o.Provider != nil {
+		s.copyOf(o.Provider)
+		return
+	}
 	if o.Load == nil {
 		s.slapadd(strings.NewReader(fmt.Sprintf(rootLDIF, s.Suffix)))
 	} else {
@@ -278,6 +284,28 @@ func (s *Server) load(o SlapdOptions) {
 		s.slapadd(in)
 	}
 	s.slapadd(strings.NewReader(fmt.Sprintf(baseLDIF, s.Suffix, s.SyncPassword)))
+}
+
+// copyOf fills the stopped server's database with another's.
+func (s *Server) copyOf(other *Server) {
+	s.t.Helper()
+	in, out := io.Pipe()
+	c := exec.Command(path("slapcat"), "-f", filepath.Join(other.dir, "slapd.conf"), "-b", other.Suffix)
+	c.Stdout = out
+	go func() { _ = out.CloseWithError(c.Run()) }()
+	s.slapadd(in)
+}
+
+// ContextCSN is the number of the last change that the server holds, of each server id.
+func (s *Server) ContextCSN() string {
+	s.t.Helper()
+	c := s.Conn()
+	defer c.Close()
+	found, err := c.Search(ldap.NewSearchRequest(s.Suffix, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"contextCSN"}, nil))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(found.Entries[0].GetAttributeValues("contextCSN"), " ")
 }
 
 func (s *Server) slapadd(ldif io.Reader) {
@@ -311,14 +339,19 @@ func (s *Server) configuration(o SlapdOptions) string {
 	case o.AccessLog:
 		history = strings.ReplaceAll(accessLogConf, "$D", s.dir)
 		provider += "syncprov-sessionlog-source cn=log\noverlay accesslog\nlogdb cn=log\nlogops writes\nlogsuccess TRUE\n"
-	case o.NoSync:
+	case o.NoSync, o.Provider != nil:
 		provider = ""
 	case o.SessionLog > 0:
 		provider += fmt.Sprintf("syncprov-sessionlog %d\n", o.SessionLog)
 	case o.SessionLog == 0:
 		provider += "syncprov-sessionlog 100000\n"
 	}
-	return strings.NewReplacer("${HISTORY}", history, "$PROVIDER", provider, "$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
+	follow, id := "", "1"
+	if p := o.Provider; p != nil {
+		id, follow = "2", fmt.Sprintf("syncrepl rid=1 provider=%s type=refreshAndPersist retry=\"1 +\" searchbase=\"%s\" bindmethod=simple binddn=\"%s\" credentials=%s\n",
+			p.URL, p.Suffix, p.SyncDN, p.SyncPassword)
+	}
+	return strings.NewReplacer("${HISTORY}", history, "${FOLLOW}", follow, "$ID", id, "$PROVIDER", provider, "$D", s.dir, "$SUFFIX", s.Suffix, "$ADMINPW", s.AdminPassword, "$LIMIT", fmt.Sprint(limit), "$SYNC", sync).Replace(slapdConf)
 }
 
 const slapdConf = `include /etc/ldap/schema/core.schema
@@ -339,7 +372,7 @@ TLSCertificateKeyFile $D/server.key
 TLSVerifyClient try
 authz-regexp "^cn=sync$" "cn=sync,$SUFFIX"
 sizelimit $LIMIT
-serverID 1
+serverID $ID
 ${HISTORY}database mdb
 suffix "$SUFFIX"
 rootdn "cn=admin,$SUFFIX"
@@ -353,7 +386,7 @@ index uid,mail,cn,member eq
 limits dn.exact="cn=sync,$SUFFIX" $SYNC
 access to attrs=userPassword by dn.exact="cn=sync,$SUFFIX" read by self write by anonymous auth by * none
 access to * by * read
-overlay memberof
+${FOLLOW}overlay memberof
 memberof-group-oc groupOfNames
 memberof-refint TRUE
 $PROVIDER`
