@@ -74,7 +74,13 @@
 // lines: 95 to 130 seconds and a compiler of 4.5 GiB per empty cache, for models that lose data (explicit nulls, large numbers,
 // fractions of seconds). What is used are its lower layers: the core's request adapter, kiota's azure authentication and
 // models/odataerrors, which cost 30 seconds and 0.3 GiB; bodies are taken as bytes. The package graphmodels beside this
-// one, behind a build tag, asserts that our requests are those of the builders.
+// one, behind a build tag, asserts that our requests are those of the builders. Its result:
+//
+//	2026-11-26  go test -count 1 -v -tags graphmodels ./connectors/entra/graphmodels/...
+//	            msgraph-sdk-go v1.89.0, both tests pass (0.4 s); with compiling and vetting the models 410 s of processor
+//	            time (30 minutes where 25 other processes wanted the two cores) and a compiler of 4.7 GB
+//
+// A quarter of that is vet, which -vet=off leaves out. Names of properties are compared in the usual tests, with the SDK's source (graphtest).
 //
 // The middleware is an explicit list: the default's order is random and its retry waits without bound. A shield of ours
 // stands outermost and turns everything that is not JSON of Graph's (gateway pages, redirects, odd error bodies,
