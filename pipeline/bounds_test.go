@@ -70,4 +70,3 @@ func TestStreamBounds(t *testing.T) {
 	}
 	c.stopUnchecked()
 }
-

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,9 @@ func (a *app) describeStatus(s pipeline.Status) error {
 		}
 		t.row(what, fmt.Sprintf("%s, %s", r.Name, behind(s.LogEnd, log, "handled")))
 	}
+	for _, p := range s.Processes {
+		t.row("process", describeProcess(p))
+	}
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -66,6 +70,15 @@ func (a *app) describeStatus(s pipeline.Status) error {
 		t.row(sourceRow(one)...)
 	}
 	return t.end()
+}
+
+// describeProcess says what a process does, and since when.
+func describeProcess(p pipeline.Process) string {
+	text := p.Name + ", " + strings.Join(p.Roles, ", ")
+	if len(p.Sources) > 0 {
+		text += " of " + strings.Join(p.Sources, ", ")
+	}
+	return text + ", since " + clock(p.Since)
 }
 
 // behind says how far something is behind an end.
