@@ -86,5 +86,8 @@ func DeadSubject(stage, source string) string { return "rollcall.dead." + stage 
 // SessionSubject is where a source's live session is asked to end, outside of any stream.
 func SessionSubject(source string) string { return "rollcall.session." + source + ".end" }
 
+// PresenceSubject is where every process tells that it is there, outside of any stream.
+const PresenceSubject = "rollcall.presence"
+
 // ProgressSubject is where a run's progress is told, outside of any stream.
 func ProgressSubject(source string) string { return "rollcall.progress." + source }

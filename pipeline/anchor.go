@@ -66,14 +66,15 @@ func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info 
 
 // skipTrimmed goes on where the log begins. What stood before is lost to this store: its runs fail as stale, and are read again.
 func (r *reconciler) skipTrimmed(ctx context.Context, info *jetstream.StreamInfo, position store.Position) error {
-	return r.skip(ctx, fmt.Sprintf("the log begins at %d, and this store ends at %d", info.State.FirstSeq, position.Sequence))
+	return r.skip(ctx, info.State.FirstSeq, fmt.Sprintf("the log begins at %d, and this store ends at %d", info.State.FirstSeq, position.Sequence))
 }
 
-func (r *reconciler) skip(ctx context.Context, reason string) error {
+func (r *reconciler) skip(ctx context.Context, next uint64, reason string) error {
 	if err := r.awaitLead(ctx, reason); err != nil {
 		return err
 	}
 	r.log.Error().Str("reason", reason).Msg("messages of the log are lost to this store, and the next run of every source reads again what they said")
+	r.lost.Store(next)
 	return nil
 }
 
@@ -96,7 +97,7 @@ func (r *reconciler) noGap(ctx context.Context, last, next uint64) error {
 	case err == nil:
 		return strange
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return r.skip(ctx, fmt.Sprintf("the log goes on at %d, and this store ends at %d", next, last))
+		return r.skip(ctx, next, fmt.Sprintf("the log goes on at %d, and this store ends at %d", next, last))
 	}
 	return fmt.Errorf("message %d of the log: %w", last+1, err)
 }
@@ -105,17 +106,22 @@ func (r *reconciler) noGap(ctx context.Context, last, next uint64) error {
 // again, the process begins from it.
 var ErrBehind = errors.New("the log does not go on where this store ends, and a snapshot is kept that it follows")
 
+// bridgeLook is at which of the looks for the lead it is also looked for a snapshot.
+const bridgeLook = 6
+
 // awaitLead waits until this process leads. Only the leader goes on with a log that is not the one its store knows: a standby that
 // did would end with another store than the leader's. It fails with [ErrBehind] as soon as there is a snapshot to begin from.
 func (r *reconciler) awaitLead(ctx context.Context, reason string) error {
 	tick := time.NewTicker(leaseRenew)
 	defer tick.Stop()
-	for told := false; !r.leads(); told = true {
-		if err := r.bridged(ctx); err != nil {
-			return err
+	for n := 0; !r.leads(); n++ {
+		if n%bridgeLook == 0 {
+			if err := r.bridged(ctx); err != nil {
+				return err
+			}
 		}
-		if !told {
-			r.log.Error().Str("reason", reason).Msg("cannot stand by: the log does not go on where this store ends, and no snapshot is kept that it follows; it waits for one, or to lead")
+		if n == 0 {
+			r.log.Error().Str("reason", reason).Str("try", "stop it, rollcall store restore --latest --force, then start it again").Msg("cannot stand by: the log does not go on where this store ends, and no snapshot is kept that it follows; it waits for one, or to lead")
 		}
 		select {
 		case <-ctx.Done():
@@ -139,7 +145,7 @@ func (r *reconciler) bridged(ctx context.Context) error {
 	if reaches(position, stream.CachedInfo()) {
 		return nil
 	}
-	kept, err := ListSnapshots(ctx, r.bus)
+	kept, err := keptSnapshots(ctx, r.bus, r.log)
 	if err != nil {
 		return err
 	}
@@ -158,6 +164,7 @@ func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info
 			return fmt.Errorf("move the log's end: %w", err)
 		}
 	}
+	r.lost.Store(end)
 	return r.db.Update(func(tx *store.Tx) error {
 		for _, name := range tx.SourceNames() {
 			if err := r.closeOpen(tx, logMessage{source: name, time: position.Created}, "", "the log that it was written in is lost"); err != nil {

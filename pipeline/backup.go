@@ -105,7 +105,7 @@ func restoreLatest(ctx context.Context, c Config, o RestoreOptions) (r Restored,
 	if err := n.connect(c.NATS.URL == ""); err != nil {
 		return r, err
 	}
-	kept, err := ListSnapshots(ctx, n.bus)
+	kept, err := keptSnapshots(ctx, n.bus, n.log)
 	if err != nil {
 		return r, err
 	}

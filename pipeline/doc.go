@@ -120,5 +120,6 @@
 //     was published, and its next event, "rollcall.users.reset.<store id>", tells subscribers to begin anew. It keeps its id, against the
 //     design notes: user ids derive from it, and numbers are not used twice.
 //   - Snapshots are copied to a file before they are sent, so that the copied state is held in the store for as short as possible. They are
-//     taken by the leader, every six hours of a store that moved and after 10,000 revisions and a tenth of the users.
+//     taken by the leader, every six hours of a store that moved and after 10,000 revisions and a tenth of the users, and at once when LOG
+//     does not lead on from the latest one. A standby that begins from one keeps the store that it had as store.db.behind.
 package pipeline

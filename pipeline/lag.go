@@ -246,7 +246,7 @@ func (g *gauge) readers(ctx context.Context) (all []Reader, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
-	kept, err := ListSnapshots(ctx, g.bus)
+	kept, _, err := listSnapshots(ctx, g.bus)
 	if err != nil {
 		return nil, err
 	}

@@ -141,6 +141,7 @@ func (n *Node) leadWhile(ctx context.Context, r *reconciler, decided chan<- erro
 // revisions that were published already are not to be published again.
 func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) error {
 	snapshots := newSnapshotter(n.bus, n.db, &n.config, n.log)
+	snapshots.lost = r.lost.Load
 	service := &service{bus: n.bus, db: n.db, config: &n.config, reconciler: r, snapshots: snapshots, bootstrap: newBootstrap(n.bus, n.db, &n.config), lease: n.lease, key: n.key, log: n.log}
 	if err := service.catchUp(ctx); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -60,11 +59,7 @@ func openLease(ctx context.Context, bus *events.Bus, replicas int) (*lease, erro
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return &lease{bucket: bucket, me: Reconciler{ID: uuid.NewString(), Name: fmt.Sprintf("%s/%d", host, os.Getpid())}}, nil
+	return &lease{bucket: bucket, me: Reconciler{ID: uuid.NewString(), Name: processName()}}, nil
 }
 
 // leads reports whether this process may act as the leader now. It asks nobody: a process that was stopped for a while

@@ -60,6 +60,7 @@ func Start(ctx context.Context, c Config, log zerolog.Logger) (*Node, error) {
 	if err := n.startStages(ctx); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}
+	n.group.Go(func() error { return n.tellPresence(ctx) })
 	if err := n.startHealth(ctx); err != nil {
 		return nil, errors.Join(err, n.Stop())
 	}

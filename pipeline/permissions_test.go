@@ -97,6 +97,15 @@ func TestLeastPrivilege(t *testing.T) {
 	if run, err := operator.Follow(t.Context(), "corp", job, nil); err != nil || run.State != store.Planned {
 		t.Errorf("replay is %s (%s): %v", run.State, run.Reason, err)
 	}
+	var roles []string
+	eventually(t, func() bool {
+		roles = nil
+		status, err := operator.Status(t.Context())
+		for _, p := range status.Processes {
+			roles = append(roles, strings.Join(append(p.Roles, p.Sources...), " "))
+		}
+		return err == nil && slices.Equal(roles, []string{"connector corp", "connector people", "normalizer", "reconciler"})
+	})
 	testOperator(t, operator, config)
 	for _, line := range denied.lines() {
 		t.Error("the pipeline was refused something that it needs: ", line)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,8 @@ type reconciler struct {
 	committed func()
 	waiters   waiters
 	traces    *traceBook
+	// lost is the message up to which LOG is not whole, 0 for none.
+	lost atomic.Uint64
 	// rebuilding is true where the log is read into a store of its own: nothing is written to any stream.
 	rebuilding bool
 	// hear is told of its progress then.

@@ -28,6 +28,7 @@ type service struct {
 	bootstrap  *bootstrap
 	// lease is nil where there is no other reconciler.
 	lease   *lease
+	there   attendance
 	log     zerolog.Logger
 	lockout Lockout
 	key     *pinKey
@@ -77,7 +78,11 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}
-	return srv.Stop, nil
+	stopListening, err := s.there.listen(s.bus)
+	if err != nil {
+		return nil, errors.Join(err, srv.Stop())
+	}
+	return func() error { return errors.Join(srv.Stop(), stopListening()) }, nil
 }
 
 // ErrNotFound means that there is nothing of that name.

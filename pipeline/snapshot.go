@@ -49,34 +49,48 @@ type Snapshot struct {
 // ErrNoSnapshot means that there is none.
 var ErrNoSnapshot = errors.New("there is no snapshot")
 
-// ListSnapshots returns the snapshots that are kept, the latest first.
+// ListSnapshots returns the snapshots that are kept, the latest first. Where something else lies among them it fails, and returns them
+// all the same.
 func ListSnapshots(ctx context.Context, bus *events.Bus) ([]Snapshot, error) {
+	all, strange, err := listSnapshots(ctx, bus)
+	return all, errors.Join(err, strange)
+}
+
+// keptSnapshots returns the snapshots that are kept, the latest first. What else lies among them is told to the log.
+func keptSnapshots(ctx context.Context, bus *events.Bus, log zerolog.Logger) ([]Snapshot, error) {
+	all, strange, err := listSnapshots(ctx, bus)
+	if strange != nil {
+		log.Warn().Err(strange).Msg("passed over among the snapshots")
+	}
+	return all, err
+}
+
+func listSnapshots(ctx context.Context, bus *events.Bus) (all []Snapshot, strange, err error) {
 	bucket, err := bus.ObjectStore(ctx, events.SnapshotsBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("snapshots: %w", err)
+		return nil, nil, fmt.Errorf("snapshots: %w", err)
 	}
 	objects, err := bucket.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("snapshots: %w", err)
+		return nil, nil, fmt.Errorf("snapshots: %w", err)
 	}
-	all := make([]Snapshot, 0, len(objects))
 	for _, o := range objects {
-		s, err := parseSnapshot(o)
-		if err != nil {
-			return nil, err
+		if s, err := parseSnapshot(o); err == nil {
+			all = append(all, s)
+		} else if strange == nil {
+			strange = err
 		}
-		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b Snapshot) int {
 		return cmp.Or(b.Taken.Compare(a.Taken), cmp.Compare(b.Name, a.Name))
 	})
-	return all, nil
+	return all, strange, nil
 }
 
 // OpenSnapshot returns the bytes of a snapshot as [store.Restore] takes them. A broken one fails at its end.
@@ -114,7 +128,9 @@ type snapshotter struct {
 	db       *store.DB
 	options  Snapshots
 	replicas int
-	log      zerolog.Logger
+	// lost returns the message up to which LOG is not whole, 0 for none; nil where nobody knows.
+	lost func() uint64
+	log  zerolog.Logger
 }
 
 func newSnapshotter(bus *events.Bus, db *store.DB, c *Config, log zerolog.Logger) *snapshotter {
@@ -149,11 +165,14 @@ func (s *snapshotter) run(ctx context.Context) error {
 
 // takeDue takes a snapshot if one is due.
 func (s *snapshotter) takeDue(ctx context.Context, now time.Time) error {
-	kept, err := ListSnapshots(ctx, s.bus)
+	kept, err := keptSnapshots(ctx, s.bus, s.log)
 	if err != nil {
 		return err
 	}
 	due, err := s.due(kept, now)
+	if err == nil && !due {
+		due, err = s.cutOff(ctx, kept)
+	}
 	if err != nil || !due {
 		return err
 	}
@@ -178,6 +197,23 @@ func (s *snapshotter) due(kept []Snapshot, now time.Time) (due bool, err error) 
 		return nil
 	})
 	return due, err
+}
+
+// cutOff reports whether LOG does not lead on from the latest snapshot, and does from the store: a standby would have nothing to begin
+// from.
+func (s *snapshotter) cutOff(ctx context.Context, kept []Snapshot) (bool, error) {
+	stream, err := s.bus.Stream(ctx, events.LogStream)
+	if err != nil || len(kept) == 0 {
+		return false, err
+	}
+	var position store.Position
+	if err := s.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
+		return false, err
+	}
+	if s.lost != nil && kept[0].LogEnd < s.lost() && s.lost() <= position.Sequence {
+		return true, nil
+	}
+	return !reaches(kept[0].Log, stream.CachedInfo()) && reaches(position, stream.CachedInfo()), nil
 }
 
 // take takes a snapshot and forgets those that are not kept any more. The store is copied to a file first: sending it would
@@ -228,7 +264,7 @@ func (s *snapshotter) copyToFile() (*os.File, store.Snapshot, error) {
 
 // forgetOld deletes what is more than is kept.
 func (s *snapshotter) forgetOld(ctx context.Context, bucket jetstream.ObjectStore) error {
-	kept, err := ListSnapshots(ctx, s.bus)
+	kept, err := keptSnapshots(ctx, s.bus, s.log)
 	if err != nil {
 		return err
 	}

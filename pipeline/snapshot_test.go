@@ -10,6 +10,24 @@ import (
 	"rollcall/pipeline"
 )
 
+// When the log is not the one that the latest snapshot ends in, there is a new snapshot soon: a standby would have nothing to begin from.
+func TestSnapshotBehindALostLog(t *testing.T) {
+	c := newCompany(t, newRoster().people(5))
+	c.config.Snapshots = pipeline.Snapshots{Every: time.Hour}
+	c.start()
+	c.applied("read 5, created 5")
+	c.settled()
+	if _, err := c.client.TakeSnapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	last := c.snapshots()[0]
+	c.stop()
+	c.forgetLog()
+	c.start()
+	eventually(t, func() bool { return c.snapshots()[0].Name != last.Name })
+	c.stop()
+}
+
 // Snapshots are taken when the last one is old and something changed, the oldest are forgotten, and the latest brings a lost
 // store back to the same state: what the log says behind it is caught up with, and told to nobody twice.
 func TestSnapshots(t *testing.T) {

@@ -103,23 +103,33 @@ func (n *Node) beginFromSnapshot(ctx context.Context, own *store.Snapshot) error
 	if own != nil && reaches(own.Log, log) {
 		return nil
 	}
-	kept, err := ListSnapshots(ctx, n.bus)
+	kept, err := keptSnapshots(ctx, n.bus, n.log)
 	if err != nil {
 		return err
 	}
 	for _, s := range kept {
 		if reaches(s.Log, log) {
-			r, err := restoreSnapshot(ctx, n.bus, &n.config, s, own != nil)
-			if err == nil {
-				n.log.Info().Str("snapshot", s.Name).Str("kept", r.Kept).Msg("begins from a snapshot")
-			}
-			return err
+			return n.beginFrom(ctx, s, own != nil)
 		}
 	}
 	if own == nil && !reaches(store.Position{}, log) {
 		return connectors.Hint(fmt.Errorf("the log begins at %d, and there is neither a store nor a snapshot that reaches it", log.State.FirstSeq),
 			"rollcall store snapshot where a store is, or rollcall store restore FILE here")
 	}
+	return nil
+}
+
+// beginFrom puts a snapshot in place. Of the stores that it took the place of by itself the last one is kept.
+func (n *Node) beginFrom(ctx context.Context, s Snapshot, force bool) error {
+	r, err := restoreSnapshot(ctx, n.bus, &n.config, s, force)
+	if err == nil && r.Kept != "" {
+		behind := filepath.Join(n.config.DataDir, storeFile+".behind")
+		err, r.Kept = os.Rename(r.Kept, behind), behind
+	}
+	if err != nil {
+		return err
+	}
+	n.log.Info().Str("snapshot", s.Name).Str("kept", r.Kept).Msg("begins from a snapshot")
 	return nil
 }
 

@@ -340,6 +340,13 @@ func TestStandbyBehindTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.trimLog(now.LogEnd)
+	bucket, err := k.bus().EnsureSnapshots(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.PutString(t.Context(), "notes", "no snapshot of a store"); err != nil {
+		t.Fatal(err)
+	}
 	k.reconciler(away)
 	eventually(t, func() bool { s, err := k.status(); return err == nil && len(s.Reconcilers) == 2 })
 	time.Sleep(time.Second)
@@ -357,6 +364,9 @@ func TestStandbyBehindTheLog(t *testing.T) {
 	k.standsBy()
 	if other, _ := k.end(k.leader()); one != other {
 		t.Errorf("the standby's store is %x, the leader's %x", one, other)
+	}
+	if kept, err := filepath.Glob(filepath.Join(away, "store.db.*")); err != nil || len(kept) != 1 || filepath.Base(kept[0]) != "store.db.behind" {
+		t.Errorf("beside the standby's store lie %q (%v), want the one that was behind, under a name that the next one takes", kept, err)
 	}
 }
 

@@ -31,6 +31,8 @@ type Status struct {
 	Alarms []Alarm `json:"alarms,omitempty"`
 	// Reconcilers are the leader and its standbys, none beside an embedded server.
 	Reconcilers []Reconciler `json:"reconcilers,omitempty"`
+	// Processes are those that told lately that they are there, whatever their roles.
+	Processes []Process `json:"processes"`
 	// Letters counts generated PINs that wait to be mailed, Unmailed are the first of those that will not be (P5).
 	Letters  int        `json:"letters,omitempty"`
 	Unmailed []Unmailed `json:"unmailed,omitempty"`
@@ -108,6 +110,7 @@ func (s *service) status(ctx context.Context, _ struct{}) (status Status, err er
 			return status, err
 		}
 	}
+	status.Processes = s.there.list(time.Now())
 	if status.LogEnd, err = lastSequence(ctx, s.bus, events.LogStream); err != nil {
 		return status, err
 	}

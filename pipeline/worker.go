@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -35,11 +34,7 @@ const maxAttempts = 3
 func jobsConsumer(source string) string { return "connector-" + source }
 
 func newWorker(bus *events.Bus, client *Client, config *Config, rules *ruleBook, log zerolog.Logger) *worker {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return &worker{bus: bus, client: client, config: config, rules: rules, name: fmt.Sprintf("%s/%d", host, os.Getpid()), log: log}
+	return &worker{bus: bus, client: client, config: config, rules: rules, name: processName(), log: log}
 }
 
 // run takes the jobs of the sources that this process serves until ctx is done.

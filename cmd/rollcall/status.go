@@ -51,6 +51,9 @@ func (a *app) describeStatus(s pipeline.Status) error {
 		}
 		t.row(what, fmt.Sprintf("%s, %s", r.Name, show.Behind(s.LogEnd, log, "handled")))
 	}
+	for _, p := range s.Processes {
+		t.row("process", show.Process(p))
+	}
 	if err := t.end(); err != nil {
 		return err
 	}

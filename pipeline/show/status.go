@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/pipeline"
@@ -45,4 +46,13 @@ func Schedule(s pipeline.SourceStatus) string {
 		text += ", held"
 	}
 	return text
+}
+
+// Process says what a process does, and since when.
+func Process(p pipeline.Process) string {
+	text := p.Name + ", " + strings.Join(p.Roles, ", ")
+	if len(p.Sources) > 0 {
+		text += " of " + strings.Join(p.Sources, ", ")
+	}
+	return text + ", since " + Clock(p.Since)
 }
