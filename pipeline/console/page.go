@@ -21,7 +21,7 @@ var pages = parsePages("status", "runs", "run", "source", "job", "users", "user"
 
 func parsePages(names ...string) map[string]*template.Template {
 	words := template.FuncMap{"plain": show.Plain, "thousands": show.Thousands, "clock": show.Clock, "seconds": show.Seconds, "kind": show.Kind,
-		"hash": show.Hash, "schedule": show.Schedule, "lag": show.Lag, "behind": show.Behind, "standing": show.Standing, "text": textOf, "values": valuesOf}
+		"hash": show.Hash, "schedule": show.Schedule, "lag": show.Lag, "behind": show.Behind, "standing": show.Standing, "text": textOf, "values": valuesOf, "join": strings.Join}
 	all := map[string]*template.Template{}
 	for _, name := range names {
 		all[name] = template.Must(template.New("frame.html").Funcs(words).ParseFS(files, "pages/frame.html", "pages/parts.html", "pages/"+name+".html"))

@@ -22,7 +22,8 @@ func TestTurnedLetters(t *testing.T) {
 	failed.State = store.Failed
 	for page, data := range map[string]any{
 		"status": pipeline.Status{Sources: []pipeline.SourceStatus{source, {Name: "corp", Last: &failed}}, Alarms: []pipeline.Alarm{{Text: turned}},
-			Unmailed: []pipeline.Unmailed{{User: turned, Reason: turned, Try: turned}}, Reconcilers: []pipeline.Reconciler{{Name: turned}}},
+			Unmailed: []pipeline.Unmailed{{User: turned, Reason: turned, Try: turned}}, Reconcilers: []pipeline.Reconciler{{Name: turned}},
+			Processes: []pipeline.Process{{Name: turned, Roles: []string{turned}, Sources: []string{turned}}}},
 		"runs":    []store.Run{run},
 		"run":     &runView{Run: run, Facts: show.Run(run), Plan: []string{turned}},
 		"source":  map[string]any{"Source": source, "Runs": []store.Run{run}},
