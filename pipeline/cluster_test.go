@@ -18,13 +18,13 @@ import (
 
 // cluster is three NATS servers that know each other, with JetStream on all of them.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	options []*server.Options
 	servers []*server.Server
 }
 
 // startCluster starts the servers and waits until they agree.
-func startCluster(t *testing.T) *cluster {
+func startCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	ports := freePorts(t, 6)
@@ -121,7 +121,7 @@ func (c *cluster) leaderOf(stream string) int {
 	return -1
 }
 
-func freePorts(t *testing.T, n int) (ports []int) {
+func freePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -135,7 +135,7 @@ func freePorts(t *testing.T, n int) (ports []int) {
 }
 
 // writePINKey writes the key that all processes of a pipeline share.
-func writePINKey(t *testing.T) string {
+func writePINKey(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pins.key")
 	if err := os.WriteFile(path, []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"), 0o600); err != nil {

@@ -146,9 +146,13 @@ func (c *company) user(name string) store.User {
 // users returns the public JSON of all users by user name, without ids and revisions.
 func (c *company) users(q ...pipeline.UserQuery) map[string]string {
 	c.t.Helper()
-	q = append(q, pipeline.UserQuery{Inactive: true})
+	return usersOf(c.t, c.client, append(q, pipeline.UserQuery{Inactive: true})[0])
+}
+
+func usersOf(t testing.TB, client *pipeline.Client, q pipeline.UserQuery) map[string]string {
+	t.Helper()
 	all := map[string]string{}
-	err := c.client.Users(context.Background(), q[0], func(u store.User) error {
+	err := client.Users(context.Background(), q, func(u store.User) error {
 		name := u.Text[store.UserName]
 		u.ID, u.Revision = "", 0
 		body, err := json.Marshal(u)
@@ -156,7 +160,7 @@ func (c *company) users(q ...pipeline.UserQuery) map[string]string {
 		return err
 	})
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return all
 }

@@ -542,7 +542,7 @@ func mustJSON(t *testing.T, v any) []byte {
 }
 
 // eventually waits until ok says so.
-func eventually(t *testing.T, ok func() bool) {
+func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if ok() {

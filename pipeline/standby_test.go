@@ -41,7 +41,7 @@ type crew struct {
 }
 
 // newCrew is one with nobody in it yet.
-func newCrew(t *testing.T, servers *cluster) *crew {
+func newCrew(t testing.TB, servers *cluster) *crew {
 	t.Helper()
 	k := &crew{cluster: servers, key: writePINKey(t), processes: map[string]*exec.Cmd{}, networks: map[string]string{}}
 	t.Cleanup(func() {
@@ -52,7 +52,7 @@ func newCrew(t *testing.T, servers *cluster) *crew {
 	return k
 }
 
-func startCrew(t *testing.T, reader *roster, reconcilers ...string) *crew {
+func startCrew(t testing.TB, reader *roster, reconcilers ...string) *crew {
 	t.Helper()
 	k := newCrew(t, startCluster(t))
 	for _, dir := range reconcilers {
@@ -197,8 +197,7 @@ func (k *crew) sync(at func(pipeline.Progress)) store.Run {
 
 // users returns all users by name, without what differs from pipeline to pipeline.
 func (k *crew) users() map[string]string {
-	c := &company{t: k.t, client: k.client}
-	return c.users()
+	return usersOf(k.t, k.client, pipeline.UserQuery{Inactive: true})
 }
 
 // told fails the test unless USERS has every revision up to head exactly once and in order, and RUNS every result once.

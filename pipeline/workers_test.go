@@ -181,14 +181,14 @@ func TestWorkersLost(t *testing.T) {
 	if run.Updated != 100 {
 		t.Errorf("behind the normalizers' death: %s", counters(run))
 	}
-	w.finish()
+	w.finish(t)
 }
 
 // finish compares what there is with an undisturbed pipeline.
-func (w *workforce) finish() {
+func (w *workforce) finish(t *testing.T) {
 	w.t.Helper()
 	eventually(w.t, func() bool { s, err := w.status(); return err == nil && s.Log == s.LogEnd && s.Relayed == s.Revision })
-	if got, want := w.users(), undisturbed(w.t, w.dir); !containsAll(got, want) {
+	if got, want := w.users(), undisturbed(t, w.dir); !containsAll(got, want) {
 		w.t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))
 	}
 	_, head := w.end(w.leader())
@@ -227,7 +227,7 @@ func TestWorkersSoak(t *testing.T) {
 		done[role+map[bool]string{true: " stopped", false: " killed"}[stop]]++
 	}
 	w.settle()
-	w.finish()
+	w.finish(t)
 	t.Log(done)
 }
 
