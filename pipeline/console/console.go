@@ -56,6 +56,8 @@ const ExposedHint = "console.tls, or 127.0.0.1 as the address, or allow_plaintex
 type Console struct {
 	listener net.Listener
 	server   *http.Server
+	// encrypted is whether it was opened with a certificate: serving gives the server a TLSConfig either way.
+	encrypted bool
 }
 
 // How long a caller may take. What reads much, or waits for a run to be applied, gives itself more.
@@ -87,7 +89,7 @@ func Open(c Config, client *pipeline.Client, log zerolog.Logger) (*Console, erro
 		return nil, connectors.Hint(fmt.Errorf("console.listen: %w", err), "another address, or port 0 for a free one")
 	}
 	s := &site{client: client, tokens: tokens, log: log}
-	return &Console{listener: listener, server: &http.Server{Handler: s.handler(), TLSConfig: encryption,
+	return &Console{listener: listener, encrypted: encryption != nil, server: &http.Server{Handler: s.handler(), TLSConfig: encryption,
 		ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: stdlog.New(log.Level(zerolog.DebugLevel), "", 0)}}, nil
 }
@@ -110,7 +112,7 @@ func openTLS(c *Config) (*tls.Config, error) {
 // URL is where a browser finds it.
 func (c *Console) URL() string {
 	scheme := "http"
-	if c.server.TLSConfig != nil {
+	if c.encrypted {
 		scheme = "https"
 	}
 	return scheme + "://" + c.listener.Addr().String() + "/"
@@ -118,7 +120,7 @@ func (c *Console) URL() string {
 
 // Serve answers until Stop.
 func (c *Console) Serve() (err error) {
-	if c.server.TLSConfig != nil {
+	if c.encrypted {
 		err = c.server.ServeTLS(c.listener, "", "")
 	} else {
 		err = c.server.Serve(c.listener)
