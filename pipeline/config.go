@@ -49,6 +49,8 @@ type Config struct {
 	Serves []string
 	// MetricsListen is where /metrics, /livez, /readyz and /startupz are served, "" for nowhere.
 	MetricsListen string
+	// TracingEndpoint is where spans go by OTLP over HTTP, "" for nowhere.
+	TracingEndpoint string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
 	// NormalizeRate is how many records a second this process maps at most, 0 for as many as it can.

@@ -18,6 +18,7 @@ type file struct {
 	DataDir               string                `yaml:"data_dir"`
 	NATS                  natsSection           `yaml:"nats"`
 	Metrics               metrics               `yaml:"metrics"`
+	Tracing               tracing               `yaml:"tracing"`
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
@@ -55,6 +56,10 @@ type natsSection struct {
 
 type metrics struct {
 	Listen string `yaml:"listen"`
+}
+
+type tracing struct {
+	Endpoint string `yaml:"endpoint"`
 }
 
 type authServer struct {
@@ -119,6 +124,9 @@ func (f *file) check(d *decoder) {
 	}
 	if _, _, err := net.SplitHostPort(f.Metrics.Listen); f.Metrics.Listen != "" && err != nil {
 		d.at("metrics.listen", "metrics.listen: "+quote(f.Metrics.Listen)+" is no host:port", "127.0.0.1:9464")
+	}
+	if u, err := url.Parse(f.Tracing.Endpoint); f.Tracing.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		d.at("tracing.endpoint", "tracing.endpoint: "+quote(f.Tracing.Endpoint)+" is no address of a collector", "http://127.0.0.1:4318/v1/traces")
 	}
 	f.checkServers(d)
 	f.NATS.checkUser(d)
