@@ -9,6 +9,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
 
 	"rollcall/events"
 	"rollcall/pipeline/policy"
@@ -90,7 +91,9 @@ func (r *reconciler) messageAt(ctx context.Context, place store.Applying) (logMe
 	return m, nil
 }
 
-func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run, place store.Applying) error {
+func (r *reconciler) applyFrom(ctx context.Context, m logMessage, run *store.Run, place store.Applying) (err error) {
+	ctx, end := span(ctx, "apply", attribute.String("source", run.Source), attribute.Int64("run", int64(run.Number)))
+	defer func() { end(err) }()
 	rules, err := r.rules.load(ctx, run.Config)
 	if err != nil {
 		return err

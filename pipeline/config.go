@@ -53,6 +53,8 @@ type Config struct {
 	MetricsListen string
 	// Attended is true in a process that runs for a command, which tells its person what became of the runs: they are logged at debug only.
 	Attended bool
+	// TracingEndpoint is where spans go by OTLP over HTTP, "" for nowhere.
+	TracingEndpoint string
 	// JobLease is how long a silent connector worker keeps its job before another takes it, 10 s when zero.
 	JobLease time.Duration
 	// NormalizeRate is how many records a second this process maps at most, 0 for as many as it can.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/connectors"
@@ -61,7 +62,9 @@ const stallLimit = 2 * time.Minute
 var errEntryMoved = errors.New("an entry moved while the source was read")
 
 // do reads the source and returns what "finished" says. Every error ends the attempt: nothing comes of it.
-func (in *ingest) do(ctx context.Context) (*finished, error) {
+func (in *ingest) do(ctx context.Context) (done *finished, err error) {
+	ctx, end := span(ctx, "ingest", attribute.String("source", in.source.Name), attribute.Int64("run", int64(in.run)))
+	defer func() { end(err) }()
 	if err := in.compare(ctx); err != nil {
 		return nil, err
 	}

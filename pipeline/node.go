@@ -55,6 +55,10 @@ func Start(ctx context.Context, c Config, log zerolog.Logger) (*Node, error) {
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
+	ctx, err := n.openTracing(ctx)
+	if err != nil {
+		return nil, errors.Join(err, n.close())
+	}
 	ctx, n.stop = context.WithCancel(ctx)
 	n.group, ctx = errgroup.WithContext(ctx)
 	if err := n.startStages(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/time/rate"
 
 	"rollcall/connectors"
@@ -93,7 +94,9 @@ func gather(messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
 }
 
 // step maps a batch, publishes the changes of each run in it, and acknowledges the records when CHANGES has them.
-func (n *normalizer) step(ctx context.Context, batch []jetstream.Msg) error {
+func (n *normalizer) step(ctx context.Context, batch []jetstream.Msg) (err error) {
+	_, end := span(events.TraceOf(ctx, batch[0].Headers()), "normalize", attribute.Int("records", len(batch)))
+	defer func() { end(err) }()
 	if n.pace != nil {
 		if err := n.pace.WaitN(ctx, len(batch)); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/events"
@@ -61,7 +62,9 @@ const (
 )
 
 // plan reads the run's changes twice: once to learn who claims what, once to decide.
-func (p *planner) plan(ctx context.Context) (planned, error) {
+func (p *planner) plan(ctx context.Context) (o planned, err error) {
+	ctx, end := span(ctx, "plan", attribute.String("source", p.run.Source), attribute.Int64("run", int64(p.run.Number)))
+	defer func() { end(err) }()
 	rules, err := p.rules.load(ctx, p.run.Config)
 	if err != nil {
 		return planned{}, err

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/attribute"
 
 	"rollcall/connectors"
 	"rollcall/events"
@@ -158,7 +159,9 @@ func (r *relay) relayRevisions(ctx context.Context) error {
 }
 
 // publish publishes revisions as one batch.
-func (r *relay) publish(ctx context.Context, revisions []store.Revision) error {
+func (r *relay) publish(ctx context.Context, revisions []store.Revision) (err error) {
+	_, end := span(r.traces.of(ctx, revisions[0].Number), "relay", attribute.Int("revisions", len(revisions)))
+	defer func() { end(err) }()
 	batch := make([]events.Message, len(revisions))
 	for i, revision := range revisions {
 		revision.Body = withChain(revision)

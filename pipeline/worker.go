@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/connectors"
@@ -147,6 +148,8 @@ func (w *worker) attempts(ctx context.Context, job Job) error {
 // attempt makes one attempt and waits for its result. again is true when the source moved under the read, or could not
 // say what changed, and another attempt may see it whole.
 func (w *worker) attempt(ctx context.Context, job Job, attempt int) (again bool, err error) {
+	ctx, end := span(ctx, "run", attribute.String("source", job.Source), attribute.Int("attempt", attempt))
+	defer func() { end(err) }()
 	in, err := w.begin(ctx, job)
 	if err != nil {
 		return false, err

@@ -19,6 +19,7 @@ type file struct {
 	NATS                  natsSection           `yaml:"nats"`
 	Metrics               metrics               `yaml:"metrics"`
 	Console               consoleSection        `yaml:"console"`
+	Tracing               tracing               `yaml:"tracing"`
 	Log                   Log                   `yaml:"log"`
 	AuthenticationServers map[string]authServer `yaml:"authentication_servers"`
 	StorageTargets        []string              `yaml:"storage_targets"`
@@ -60,6 +61,10 @@ type metrics struct {
 
 // serverKinds are the kinds of servers that MyQ signs people in with.
 var serverKinds = []string{"radius", "ldap", "entra"}
+
+type tracing struct {
+	Endpoint string `yaml:"endpoint"`
+}
 
 type authServer struct {
 	Kind   string `yaml:"kind"`
@@ -127,6 +132,9 @@ func (f *file) check(d *decoder) {
 	f.Console.check(d)
 	for name, server := range f.AuthenticationServers {
 		d.oneOf("authentication_servers."+name+".kind", server.Kind, serverKinds...)
+	}
+	if u, err := url.Parse(f.Tracing.Endpoint); f.Tracing.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		d.at("tracing.endpoint", "tracing.endpoint: "+quote(f.Tracing.Endpoint)+" is no address of a collector", "http://127.0.0.1:4318/v1/traces")
 	}
 	f.checkServers(d)
 	f.NATS.checkUser(d)

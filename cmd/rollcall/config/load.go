@@ -81,15 +81,16 @@ func (d *decoder) all(top ast.Node, f *file) {
 
 func (f *file) compose(path string) *Config {
 	c := &Config{Path: path, Log: f.Log, Notes: f.notes(), Console: f.Console.compose(f.DataDir), Pipeline: pipeline.Config{
-		DataDir:       f.DataDir,
-		NATS:          f.NATS.compose(),
-		MetricsListen: f.Metrics.Listen,
-		EventsKeep:    f.Events.Keep,
-		StreamBytes:   f.Streams.MaxBytes.compose(),
-		Snapshots:     pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
-		Mail:          f.Mail.server(),
-		Notify:        pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
-		PINKeyFile:    f.pinKeyFile(),
+		DataDir:         f.DataDir,
+		NATS:            f.NATS.compose(),
+		MetricsListen:   f.Metrics.Listen,
+		TracingEndpoint: f.Tracing.Endpoint,
+		EventsKeep:      f.Events.Keep,
+		StreamBytes:     f.Streams.MaxBytes.compose(),
+		Snapshots:       pipeline.Snapshots{Every: f.Snapshots.Every, Keep: f.Snapshots.Keep},
+		Mail:            f.Mail.server(),
+		Notify:          pipeline.Notify{When: f.Notify.When, To: f.Notify.To},
+		PINKeyFile:      f.pinKeyFile(),
 		ByHand: pipeline.ByHand{EventCards: f.Events.Cards, OneCard: !f.Cards.Multiple, StorageTargets: f.StorageTargets,
 			AuthenticationServers: f.servers(), PINs: f.PINs.rules()},
 	}}
