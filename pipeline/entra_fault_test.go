@@ -150,9 +150,9 @@ func TestAStormOf429(t *testing.T) {
 	}
 }
 
-// Several tenants are several sources: the same person in two of them is one user per rule O3, and the end of one tenant's user is none
+// E1: several tenants are several sources: the same person in two of them is one user per rule O3, and the end of one tenant's user is none
 // of the other's business.
-func TestSeveralTenants(t *testing.T) {
+func TestE1SeveralTenants(t *testing.T) {
 	c := newCloud(t, graphtest.Options{})
 	other, reader := startGraph(t, graphtest.Options{Tenant: "22222222-2222-4222-8222-222222222222"})
 	second := pipeline.Source{Name: "other", Enabled: true, Reader: reader, Options: rosterOptions("other")}
