@@ -121,9 +121,9 @@ func errIf(fail bool) error {
 func TestAnEntryThatMovesDuringTheReadIsNotMissed(t *testing.T) {
 	dir := newRoster().people(20)
 	c := newCompany(t, dir).start()
-	c.applied("read 8, created 8")
+	c.applied("read 20, created 20")
 	dir.hide = func(key string) bool { return dir.reads == 2 && key == "p00007" }
-	run := c.applied("read 8, unchanged 8")
+	run := c.applied("read 20, unchanged 20")
 	if dir.reads != 3 {
 		t.Errorf("the source was read %d times, want 3", dir.reads)
 	}
