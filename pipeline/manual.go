@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -139,7 +140,7 @@ func answerOf(m logMessage, c *manual, deed *policy.Deed) Answer {
 	case deed.User == nil:
 		a.Text = "nothing to do"
 	default:
-		a.Action = deed.Event
+		a.Action = cmp.Or(deed.Event, string(deed.Action))
 		said := deed.Verdict
 		said.Warnings = nil // they stand beside
 		a.Text = policy.Sentence(&said)

@@ -120,7 +120,7 @@ func (g *grouping) apply(v view, partial bool, b *belonging, c *Change) {
 	}
 	g.graft(c)
 	if byRules != "" && c.Text[store.DefaultGroup] == "" {
-		c.Text[store.DefaultGroup], c.LaterDefault = g.under+byRules, later
+		c.Text[store.DefaultGroup], c.LaterDefault = g.grafted(byRules), later
 	}
 	if said {
 		c.Set = c.Set.With(store.DefaultGroup)
@@ -167,12 +167,13 @@ func (g *grouping) ignores(path string) bool {
 		slices.ContainsFunc(g.ignoredParts, func(part string) bool { return strings.Contains(name, part) })
 }
 
-// graft hangs the groups under the graft point, and those that other properties name with them.
+// graft hangs the groups under the graft point, and those that other properties name with them. Those that hang there already, as in
+// a file that was exported, stay where they are.
 func (g *grouping) graft(c *Change) {
 	groups := &c.List[store.Groups.List()]
 	*groups = slices.DeleteFunc(*groups, g.ignores)
 	if own := &c.Text[store.DefaultGroup]; *own != "" {
-		if *own = g.under + *own; g.ignores(strings.TrimPrefix(*own, g.under)) {
+		if *own = g.grafted(*own); g.ignores(strings.TrimPrefix(*own, g.under)) {
 			*own = ""
 		}
 	}
@@ -180,12 +181,19 @@ func (g *grouping) graft(c *Change) {
 		for _, list := range []store.Property{store.Groups, store.ManagedGroups} {
 			for i, path := range c.List[list.List()] {
 				if !IsReference(path) {
-					c.List[list.List()][i] = g.under + path
+					c.List[list.List()][i] = g.grafted(path)
 				}
 			}
 		}
 	}
 	*groups = (&form{property: store.Groups}).unique(*groups)
+}
+
+func (g *grouping) grafted(path string) string {
+	if strings.HasPrefix(path, g.under) {
+		return path
+	}
+	return g.under + path
 }
 
 func (r *groupRule) listed(v view) bool {

@@ -32,14 +32,19 @@ func sameUser(a, b *store.User) bool {
 	return true
 }
 
-// silent reports whether two states of a user differ in nothing but what the store remembers of overrides and of the
-// entries that lead to him: nobody is told of that.
+// silent reports whether two states of a user differ in nothing but what the store remembers of overrides, of the
+// entries that lead to him and of who else says a value that he has: nobody is told of that.
 func silent(old, n *store.User) bool {
 	if old == nil {
 		return false
 	}
 	same := *n
 	same.Overrides, same.Origins = old.Overrides, old.Origins
+	for i := range same.List {
+		if sameEnds(old.List[i], same.List[i]) {
+			same.List[i] = old.List[i]
+		}
+	}
 	return sameUser(old, &same)
 }
 
@@ -115,6 +120,11 @@ func countDifferences(old, n *store.User) (count int) {
 // sameShown reports whether two lists have the same values, whoever put them there.
 func sameShown(a, b []store.Value) bool {
 	return slices.EqualFunc(a, b, func(a, b store.Value) bool { return a.V == b.V })
+}
+
+// sameEnds reports whether two lists have the same values until the same time.
+func sameEnds(a, b []store.Value) bool {
+	return slices.EqualFunc(a, b, func(a, b store.Value) bool { return a.V == b.V && a.Expires.Equal(b.Expires) })
 }
 
 func activeText(u *store.User) string {
