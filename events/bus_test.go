@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -263,6 +265,80 @@ func TestRedacted(t *testing.T) {
 	for _, url := range []string{"nats://u:s3cret@127.0.0.1:1", "nats://u:s3cret@127.0.0.1:x1", "nats://u:s3cret@[::1"} {
 		if _, err := events.Connect(url, func(error) {}); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// A server that falls silent, as one does behind a pulled cable, says no good-bye: the connection goes to another one by itself.
+func TestASilentServerIsLeft(t *testing.T) {
+	t.Parallel()
+	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	cable := layCable(t, strings.TrimPrefix(b.URL(), "nats://"))
+	bus, err := events.Connect("nats://"+cable.address+","+b.URL(), func(error) {}, append(b.Options(), nats.DontRandomize())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	if got := bus.Conn.ConnectedAddr(); got != cable.address {
+		t.Fatalf("connected to %s, want %s", got, cable.address)
+	}
+	cable.pulled.Store(true)
+	for begun := time.Now(); bus.Conn.ConnectedAddr() == cable.address; time.Sleep(20 * time.Millisecond) {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal("still connected to the server that says nothing")
+		}
+	}
+}
+
+// cable is a way to a server that swallows everything once it is pulled.
+type cable struct {
+	address string
+	pulled  atomic.Bool
+}
+
+func layCable(t *testing.T, to string) *cable {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	c := &cable{address: l.Addr().String()}
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			go c.carry(near, far)
+			go c.carry(far, near)
+		}
+	}()
+	return c
+}
+
+func (c *cable) carry(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		if c.pulled.Load() {
+			continue
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
 		}
 	}
 }

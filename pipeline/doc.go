@@ -99,6 +99,8 @@
 //   - A rebuild is the reconciler reading LOG into a store of its own, which writes to no stream. It is compared with a snapshot taken
 //     for that, so a server may be at work. Left out are what is no function of the log: positions, plans, and what waits to be told or
 //     mailed; the rebuilt store takes over from the live one what was told already, so that it could stand in for it.
+//   - A scheduled job names its due time, and JetStream takes it once: at a takeover two schedulers may ask for the same one, and the first
+//     one's run may be over when the second asks.
 //   - A run is compared with the store by its number and must still be open: a run whose worker was overtaken is
 //     failed at the moment when the next attempt starts.
 //   - Several reconcilers on one NATS: each follows LOG into a store of its own, so a takeover is only switching on what the leader does
@@ -116,7 +118,7 @@
 //   - What purges RAW and dead letters is done by standbys too: it is the same for whoever repeats it. Only purging a whole source,
 //     when it was renamed, is left to the leader: the name may be in use again.
 //   - A store that went back (a snapshot was restored) catches up with LOG before anybody is answered, and makes the same revisions again;
-//     the relay drops those that USERS has. Where USERS has more, or another chain, or has lost its end, a reset goes through LOG: the store numbers on above what
+//     the relay drops those that USERS has. Where USERS has more, another chain, or less than it has acknowledged, a reset goes through LOG: the store numbers on above what
 //     was published, and its next event, "rollcall.users.reset.<store id>", tells subscribers to begin anew. It keeps its id, against the
 //     design notes: user ids derive from it, and numbers are not used twice.
 //   - Snapshots are copied to a file before they are sent, so that the copied state is held in the store for as short as possible. They are

@@ -133,8 +133,12 @@ func TestWorkersLost(t *testing.T) {
 
 	dir.set("p00001", "phone", "+420 1")
 	w.write()
+	begun := time.Now()
 	if run := w.syncWhile(func(_ uint64, worker string) { w.lose(worker) }); run.Updated != 1 {
 		t.Errorf("behind a worker's death: %s", counters(run))
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("another worker was done after %s: was its request for jobs lost?", took)
 	}
 	w.hire(pipeline.RoleConnector)
 

@@ -8,4 +8,7 @@
 //
 // The server's store directory has no lock of its own: two servers on one directory would both acknowledge.
 // Open the store first (bbolt's file lock) and then the broker.
+//
+// What it could not write, it refuses from then on, also when there is room on the disk again: [Broker.Watch] ends the process, so that
+// whoever starts it again finds streams that work.
 package broker
