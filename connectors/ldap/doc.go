@@ -38,7 +38,9 @@
 //
 // Found by the next whole run only (reconcile_every): accounts whose accountExpires passed without a change, people below
 // entries that are no containers when these are renamed, and, with OpenLDAP, members that refer to the name of somebody deleted whose name
-// somebody else has got.
+// somebody else has got. So is what a restored server forgot, where nothing shows that it was restored: OpenLDAP whose entry last seen to
+// change was made after the backup or is gone since, a domain controller whose files were copied back and written beyond the old USN, and
+// any server that is polled.
 //
 // # Design
 //
