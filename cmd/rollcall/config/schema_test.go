@@ -147,6 +147,8 @@ func (w *schemaWalk) value(path string, s map[string]any, into []reflect.Value) 
 	switch {
 	case t == duration:
 		want = "duration"
+	case t == reflect.TypeFor[size]():
+		want = "size"
 	case t == reflect.TypeFor[[]string]():
 		want = "list"
 	case t == reflect.TypeFor[words]():
