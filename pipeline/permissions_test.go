@@ -104,7 +104,7 @@ func TestLeastPrivilege(t *testing.T) {
 		for _, p := range status.Processes {
 			roles = append(roles, strings.Join(append(p.Roles, p.Sources...), " "))
 		}
-		return err == nil && slices.Equal(roles, []string{"connector corp", "connector people", "normalizer", "reconciler"})
+		return err == nil && slices.Equal(roles, []string{"connector corp", "connector people", "console", "normalizer", "reconciler"})
 	})
 	testOperator(t, operator, config)
 	for _, line := range denied.lines() {

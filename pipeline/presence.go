@@ -119,7 +119,7 @@ func (a *attendance) hear(p Process, now time.Time) {
 	}
 }
 
-// list returns who is there, by role and name.
+// list returns who is there, by role, sources and name.
 func (a *attendance) list(now time.Time) (all []Process) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,7 +129,7 @@ func (a *attendance) list(now time.Time) (all []Process) {
 		}
 	}
 	slices.SortFunc(all, func(a, b Process) int {
-		return cmp.Or(strings.Compare(strings.Join(a.Roles, " "), strings.Join(b.Roles, " ")), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+		return cmp.Or(slices.Compare(a.Roles, b.Roles), slices.Compare(a.Sources, b.Sources), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 	})
 	return all
 }

@@ -22,7 +22,7 @@ type PlanRef struct {
 }
 
 // PlanPut writes a verdict of a run's plan under its key, in the encoding of whoever decided it.
-// Nothing else of the store shows it. Keys may come in any order; value must not change until the transaction has ended.
+// Nothing else of the store shows it. Keys may come in any order.
 func (tx *Tx) PlanPut(source string, run uint64, key, value []byte) error {
 	plan, err := tx.room(planPath(source, run)...)
 	if err != nil {
@@ -37,7 +37,7 @@ func (tx *Tx) PlanPut(source string, run uint64, key, value []byte) error {
 		return err
 	}
 	chunk.bucket.FillPercent = fillAppended
-	if err := chunk.put(number(n), value); err != nil {
+	if err := chunk.put(number(n), append([]byte{}, value...)); err != nil {
 		return err
 	}
 	index, err := tx.planIndex(source, run)
