@@ -69,7 +69,7 @@ func packages(patterns ...string) ([]string, error) {
 	return strings.Fields(string(out)), err
 }
 
-// canRace reports whether the race detector works here: it needs a C compiler.
+// canRace reports whether the race detector works here: it needs cgo, and so a C compiler.
 func canRace() bool {
 	out, err := exec.Command("go", "env", "CC").Output()
 	fields := strings.Fields(string(out))
@@ -83,6 +83,9 @@ func canRace() bool {
 func command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(name, args...)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if slices.Contains(args, "-race") {
+		c.Env = append(os.Environ(), "CGO_ENABLED=1") // which .ci/run switches off
+	}
 	if slices.Contains(args, "-race") {
 		c.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
