@@ -48,7 +48,7 @@ func main() {
 
 // testing is a go test of packages, with the arguments of this command.
 func testing(packages []string, flags ...string) []string {
-	return slices.Concat([]string{"test", "-timeout", "15m"}, flags, os.Args[1:], packages)
+	return slices.Concat([]string{"test", "-timeout", "30m"}, flags, os.Args[1:], packages)
 }
 
 // run does all steps and fails at the end when one of them did.
