@@ -28,7 +28,7 @@ import (
 )
 
 // benchPeople is how many people the benchmarks of whole runs have.
-const benchPeople = 5_000
+const benchPeople = 100_000
 
 // A first run of 100,000 people from a CSV file to store and events, everything in one process.
 func BenchmarkFirstSyncCSV(b *testing.B) {
