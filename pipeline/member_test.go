@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -69,6 +70,26 @@ func (k *crew) member(dir, role string, file rosterFile) {
 // rosterFile is a file with a roster that other processes read, a millisecond and more for every entry.
 type rosterFile string
 
+// hold makes every reader wait in the middle of its read until the returned function is called.
+func (f rosterFile) hold(t testing.TB) (release func()) {
+	t.Helper()
+	if err := os.WriteFile(f.held(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(f.held()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (f rosterFile) held() string { return string(f) + ".held" }
+
+func (f rosterFile) isHeld() bool {
+	_, err := os.Stat(f.held())
+	return err == nil
+}
+
 // write puts the roster as it is now into the file.
 func (f rosterFile) write(r *roster) error {
 	r.mu.Lock()
@@ -108,7 +129,13 @@ func (f rosterFile) Present(ctx context.Context, keys []string) (map[string]bool
 
 func (f rosterFile) roster() (*roster, error) {
 	r := newRoster()
-	r.during = func(int, string) error { time.Sleep(time.Millisecond); return nil }
+	r.during = func(n int, _ string) error {
+		time.Sleep(time.Millisecond)
+		for n == len(r.entries)/2 && f.isHeld() {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return nil
+	}
 	data, err := os.ReadFile(string(f))
 	if err == nil {
 		err = json.Unmarshal(data, &r.entries)

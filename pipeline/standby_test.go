@@ -89,8 +89,14 @@ func (k *crew) reconciler(dir string) { k.member(dir, pipeline.RoleReconciler, "
 
 func (k *crew) signal(dir string, s os.Signal) {
 	k.t.Helper()
-	if err := k.processes[dir].Process.Signal(s); err != nil {
+	process := k.processes[dir].Process
+	if err := process.Signal(s); err != nil {
 		k.t.Error(err)
+	}
+	if s == syscall.SIGSTOP { // in effect before this returns
+		if _, err := syscall.Wait4(process.Pid, nil, syscall.WUNTRACED, nil); err != nil {
+			k.t.Error(err)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (w *workforce) begun(after uint64) (number uint64, dir string) {
 	return number, dir
 }
 
-// syncWhile runs the source to its end, and does something as soon as a worker has begun it.
+// syncWhile runs the source to its end, and does something while a worker is in the middle of reading it.
 func (w *workforce) syncWhile(disturb func(number uint64, dir string)) store.Run {
 	w.t.Helper()
 	s, err := w.status()
@@ -114,7 +114,11 @@ func (w *workforce) syncWhile(disturb func(number uint64, dir string)) store.Run
 		w.t.Fatal(err)
 	}
 	var over sync.WaitGroup
-	over.Go(func() { disturb(w.begun(s.LogEnd)) })
+	release := w.file.hold(w.t)
+	over.Go(func() {
+		defer release()
+		disturb(w.begun(s.LogEnd))
+	})
 	run := w.sync(nil)
 	over.Wait()
 	if run.State != store.Applied {
