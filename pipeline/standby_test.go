@@ -201,6 +201,36 @@ func (k *crew) sync(at func(pipeline.Progress)) store.Run {
 	return run
 }
 
+// killedWhileApplying runs the source and kills the leader as soon as the run's first change was told. It returns how long it took from
+// then until another one had applied the run. Who was killed comes back.
+func (k *crew) killedWhileApplying() (run store.Run, took time.Duration) {
+	k.t.Helper()
+	bus, leader := k.bus(), k.leader()
+	users, err := bus.Stream(context.Background(), events.UsersStream)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	killed := make(chan time.Time, 1)
+	go func() {
+		defer close(killed)
+		err := bus.Follow(context.Background(), events.UsersStream, events.FollowOptions{From: users.CachedInfo().State.LastSeq + 1}, func(jetstream.Msg) error {
+			killed <- time.Now()
+			k.kill(leader)
+			return events.ErrStop
+		})
+		if err != nil {
+			k.t.Error(err)
+		}
+	}()
+	run = k.sync(nil)
+	if run.State != store.Applied {
+		k.t.Fatalf("run is %s (%s): %s", run.State, run.Reason, counters(run))
+	}
+	took = time.Since(<-killed)
+	k.reconciler(leader)
+	return run, took
+}
+
 // users returns all users by name, without what differs from pipeline to pipeline.
 func (k *crew) users() map[string]string {
 	return usersOf(k.t, k.client, pipeline.UserQuery{Inactive: true})
@@ -254,27 +284,14 @@ func TestTakeover(t *testing.T) {
 	dir := newRoster().people(people)
 	a, b := t.TempDir(), t.TempDir()
 	k := startCrew(t, dir, a, b)
-	old := k.leader()
-	var killed time.Time
-	run := k.sync(func(p pipeline.Progress) {
-		if p.Stage == "applying" && killed.IsZero() {
-			killed = time.Now()
-			k.kill(old)
-			go func() { t.Logf("killed the leader when %d of %d were applied", p.Applied, p.Total) }()
-		}
-	})
-	if killed.IsZero() {
-		t.Fatal("the run was over before the leader could be killed")
-	}
-	if run.State != store.Applied || run.Created != people {
+	run, took := k.killedWhileApplying()
+	if run.Created != people {
 		t.Fatalf("run is %s (%s), %s", run.State, run.Reason, counters(run))
 	}
-	took := time.Since(killed)
 	t.Logf("the run was applied %s after the leader's death", took.Round(time.Millisecond))
 	if took > 10*time.Second {
 		t.Errorf("the standby took over and finished after %s, want 10 s", took)
 	}
-	k.reconciler(old)
 	k.standsBy()
 	if got, want := k.users(), undisturbed(t, dir); !maps.Equal(got, want) {
 		t.Errorf("%d users, %d in an undisturbed pipeline", len(got), len(want))

@@ -3,10 +3,6 @@ package pipeline_test
 import (
 	"fmt"
 	"testing"
-	"time"
-
-	"rollcall/pipeline"
-	"rollcall/store"
 )
 
 // The leader of two reconcilers on a cluster of three servers is killed in the middle of applying 5,000 changes, five times: until
@@ -23,7 +19,8 @@ func BenchmarkTakeover(b *testing.B) {
 				dir.set(key, "phone", fmt.Sprintf("+420 %d %d", len(took), i))
 			}
 			k.standsBy()
-			took = append(took, k.deathToApplied().Seconds())
+			_, after := k.killedWhileApplying()
+			took = append(took, after.Seconds())
 		}
 	}
 	k.standsBy()
@@ -31,24 +28,4 @@ func BenchmarkTakeover(b *testing.B) {
 	k.told(head)
 	b.ReportMetric(median(took), "p50-s")
 	b.ReportMetric(took[len(took)-1], "max-s")
-}
-
-// deathToApplied kills the leader while it applies a run, and returns how long it took until another one had applied it. Who was killed
-// comes back.
-func (k *crew) deathToApplied() time.Duration {
-	k.t.Helper()
-	leader := k.leader()
-	var killed time.Time
-	run := k.sync(func(p pipeline.Progress) {
-		if p.Stage == "applying" && killed.IsZero() {
-			killed = time.Now()
-			k.kill(leader)
-		}
-	})
-	if killed.IsZero() || run.State != store.Applied {
-		k.t.Fatalf("killed at %s, run is %s: %s", killed, run.State, run.Reason)
-	}
-	took := time.Since(killed)
-	k.reconciler(leader)
-	return took
 }
