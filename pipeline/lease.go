@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
@@ -223,49 +224,52 @@ func isNoKey(err error) bool { return errors.Is(err, jetstream.ErrKeyNotFound) }
 // fence keeps a process that lost its lease from answering: it would tell what was true, and take commands that somebody else
 // has carried out.
 func (s *service) fence(ctx context.Context, handler micro.HandlerFunc) micro.HandlerFunc {
-	if s.lease == nil {
-		return handler
-	}
+	mayAnswer := func() bool { return s.lease == nil || ctx.Err() == nil && s.lease.leads() }
 	return func(r micro.Request) {
-		if fenced := (fencedRequest{r, ctx, s.lease}); fenced.mayAnswer() {
-			handler(fenced)
+		if mayAnswer() {
+			handler(fencedRequest{r, s.bus.Conn, mayAnswer})
 		}
 	}
 }
 
-// fencedRequest is answered only as long as this process leads. Who asked asks again.
+// fencedRequest is answered only as long as this process leads. Who asked asks again. The answer does not go through the request
+// of package micro, which looks at what became of it when the handler has returned: ours answer later.
 type fencedRequest struct {
 	micro.Request
-	leading context.Context
-	lease   *lease
+	conn      *nats.Conn
+	mayAnswer func() bool
 }
-
-func (r fencedRequest) mayAnswer() bool { return r.leading.Err() == nil && r.lease.leads() }
 
 var errNotLeader = errors.New("this process leads no more")
 
 // Respond answers in bytes.
 func (r fencedRequest) Respond(data []byte, o ...micro.RespondOpt) error {
-	if !r.mayAnswer() {
-		return errNotLeader
-	}
-	return r.Request.Respond(data, o...)
+	return r.answer(&nats.Msg{Data: data}, o)
 }
 
 // RespondJSON answers in JSON.
 func (r fencedRequest) RespondJSON(v any, o ...micro.RespondOpt) error {
-	if !r.mayAnswer() {
-		return errNotLeader
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return r.Request.RespondJSON(v, o...)
+	return r.Respond(data, o...)
 }
 
 // Error answers that something is wrong.
 func (r fencedRequest) Error(code, description string, data []byte, o ...micro.RespondOpt) error {
+	return r.answer(&nats.Msg{Data: data, Header: nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {description}}}, o)
+}
+
+func (r fencedRequest) answer(msg *nats.Msg, options []micro.RespondOpt) error {
 	if !r.mayAnswer() {
 		return errNotLeader
 	}
-	return r.Request.Error(code, description, data, o...)
+	for _, set := range options {
+		set(msg)
+	}
+	msg.Subject = r.Reply()
+	return r.conn.PublishMsg(msg)
 }
 
 // greet fails with [ErrNoServer] where nobody answers. While reconcilers stand by, one of them will soon.

@@ -20,6 +20,9 @@ import (
 // raced are the packages where goroutines meet, tested under the race detector.
 var raced = []string{"./events/...", "./connectors/..."}
 
+// The whole of package pipeline takes up to 20 minutes under the race detector; these tests bring its goroutines together.
+var racedInPart = []string{"-race", "-run", "TestRefusalsAtOnce|TestRandomHistories|TestReplay|TestLive|TestBootstrap|TestBusyAndCancel|TestWorkersLost"}
+
 func main() {
 	install()
 	if slices.Equal(os.Args[1:], []string{"-install"}) {
@@ -40,7 +43,7 @@ func main() {
 	rest := slices.DeleteFunc(all, func(p string) bool { return slices.Contains(under, p) })
 	steps := [][]string{{"vet", "./..."}}
 	if len(under) > 0 {
-		steps = append(steps, testing(under, "-race"))
+		steps = append(steps, testing(under, "-race"), testing([]string{"./pipeline"}, racedInPart...))
 	}
 	steps = append(steps, testing(rest))
 	run(steps)
@@ -85,9 +88,6 @@ func command(name string, args ...string) *exec.Cmd {
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	if slices.Contains(args, "-race") {
 		c.Env = append(os.Environ(), "CGO_ENABLED=1") // which .ci/run switches off
-	}
-	if slices.Contains(args, "-race") {
-		c.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
 	return c
 }
