@@ -114,6 +114,7 @@ func TestLeastPrivilege(t *testing.T) {
 	before := g.sequences(t)
 	t.Run("refused", func(t *testing.T) { testRefused(t, g) })
 	t.Run("roundabout", func(t *testing.T) { testRoundabout(t, g, operator) })
+	t.Run("forged questions", func(t *testing.T) { testForgedQuestions(t, g, operator) })
 	denied.forget()
 	people.person("yan")
 	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
@@ -373,6 +374,51 @@ func (g *guardedCluster) redirect(t *testing.T, bus *events.Bus) {
 		if _, err := bus.JetStream.CreatePushConsumer(t.Context(), events.RawStream, c); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// testForgedQuestions lets the server ask the reconciler what a connector may not ask, and the reconciler write what a connector may not
+// write: by the subject that an answer goes to.
+func testForgedQuestions(t *testing.T, g *guardedCluster, operator *pipeline.Client) {
+	bus := g.connect(t, "connector-corp", nil)
+	edit := []byte(`{"user":"zoe","set":{"custom_2":"forged"}}`)
+	ack, err := bus.JetStream.Publish(t.Context(), "rollcall.raw.corp.fffd", edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.JetStream.Publish(t.Context(), "$KV.rollcall_config.forged", edit); err != nil {
+		t.Fatal(err)
+	}
+	const question = "rollcall.api.users.set"
+	c := jetstream.ConsumerConfig{Name: "asks", FilterSubject: "rollcall.raw.corp.*", AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: ack.Sequence}
+	if _, err := bus.JetStream.CreateConsumer(t.Context(), events.RawStream, c); err != nil {
+		t.Fatal(err)
+	}
+	c.Name, c.DeliverSubject = "tells", question
+	if _, err := bus.JetStream.CreatePushConsumer(t.Context(), events.RawStream, c); err != nil {
+		t.Fatal(err)
+	}
+	for subject, data := range map[string]string{
+		"$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.asks":                      `{"batch":1,"expires":1000000000}`,
+		"$JS.API.DIRECT.GET.KV_rollcall_config.$KV.rollcall_config.forged": "",
+	} {
+		if err := bus.Conn.PublishRequest(subject, question, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := g.sequences(t)
+	if err := bus.Conn.PublishRequest("rollcall.api.store.entries.corp", "$JS.API.STREAM.PURGE.ROLLCALL_RUNS", []byte(`{"Source":"corp"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.PublishRequest("rollcall.api.store.run.corp", "rollcall.runs.applied.corp", []byte(`{"Source":"corp"}`)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if zoe, err := operator.User(t.Context(), "zoe"); err != nil || zoe.Text[store.Custom2] != "" {
+		t.Errorf("custom_2 of zoe is %q: %v", zoe.Text[store.Custom2], err)
+	}
+	if after := g.sequences(t); after[events.RunsStream] != before[events.RunsStream] {
+		t.Errorf("%d results, then %d", before[events.RunsStream], after[events.RunsStream])
 	}
 }
 
