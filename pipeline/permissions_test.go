@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,6 +116,8 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Run("refused", func(t *testing.T) { testRefused(t, g) })
 	t.Run("roundabout", func(t *testing.T) { testRoundabout(t, g, operator) })
 	t.Run("forged questions", func(t *testing.T) { testForgedQuestions(t, g, operator) })
+	t.Run("answers elsewhere", func(t *testing.T) { testAnswersElsewhere(t, g) })
+	t.Run("deliveries elsewhere", func(t *testing.T) { testDeliveriesElsewhere(t, g) })
 	denied.forget()
 	people.person("yan")
 	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
@@ -127,8 +130,8 @@ func TestLeastPrivilege(t *testing.T) {
 	if len(revisions) != 1 || revisions[0] != 55 {
 		t.Errorf("after revision 54 come %v, want 55", revisions)
 	}
-	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+3 {
-		t.Errorf("events: %v, then %v; the two copies that come through and one event are expected", before, after)
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+1 || after[events.LogStream] != before[events.LogStream]+2 {
+		t.Errorf("%v, then %v; one event is expected, and a run's beginning and end in the log", before, after)
 	}
 	g.wantResults(t, 5)
 }
@@ -223,6 +226,9 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"connector-corp", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.normalizers"},
 		{"connector-corp", "$JS.API.CONSUMER.DELETE.ROLLCALL_RAW.normalizers"},
 		{"connector-corp", "$JS.API.CONSUMER.DELETE.ROLLCALL_RUNS.exports-people"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RAW.normalizers.rollcall.raw.corp.*"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RUNS.notify.rollcall.runs.applied.corp"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RUNS.exports-people.rollcall.runs.applied.corp"},
 		{"connector-corp", "$JS.API.STREAM.DELETE.ROLLCALL_LOG"},
 		{"connector-people", "rollcall.raw.corp.0123"},
 		{"connector-people", "rollcall.log.corp.started"},
@@ -422,6 +428,78 @@ func testForgedQuestions(t *testing.T, g *guardedCluster, operator *pipeline.Cli
 	}
 }
 
+// testAnswersElsewhere asks whatever each user may ask, with an answer that goes where he may not write. There are answers of all kinds: with
+// words of his own, the server's, the reconciler's, and without any, which is all that deleting a stream takes.
+func testAnswersElsewhere(t *testing.T, g *guardedCluster) {
+	const config = "$JS.API.DIRECT.GET.KV_rollcall_config.$KV.rollcall_config."
+	operator := g.connect(t, "operator", nil)
+	if _, err := operator.JetStream.Publish(t.Context(), "$KV.rollcall_config.empty", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	before, leader := g.messages(t), g.leader(t)
+	for user, questions := range map[string]map[string]string{
+		"connector-corp": {config + "empty": "", config + "none": "", "$JS.API.STREAM.INFO.ROLLCALL_LOG": "", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.asks": "?",
+			"rollcall.api.store.entries.corp": `{"Source":"corp"}`, "rollcall.api.store.run.corp": `{"Source":"corp"}`},
+		"normalizer": {config + "empty": "", config + "none": "", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.normalizers": "?"},
+		"operator":   {config + "empty": "", config + "none": "", "$SRV.PING": "", "rollcall.api.groups.list": "{}"},
+		"console":    {"rollcall.api.groups.list": "{}"},
+		"subscriber": {"$JS.API.DIRECT.GET.OBJ_rollcall_bootstrap.none": "", "$JS.API.STREAM.INFO.ROLLCALL_USERS": ""},
+	} {
+		bus := g.connect(t, user, nil)
+		for question, data := range questions {
+			for _, target := range []string{"$JS.API.STREAM.PURGE.ROLLCALL_RUNS", "$JS.API.STREAM.DELETE.ROLLCALL_DEAD", "$KV.rollcall_leader.leader", "$KV.rollcall_config.store",
+				"$O.ROLLCALL_SNAPSHOTS.M.x", "rollcall.jobs.people", "rollcall.runs.failed.people", "rollcall.log.command.cancel", "rollcall.users.updated.x", "rollcall.raw.people.x"} {
+				if err := bus.Conn.PublishRequest(question, target, []byte(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := bus.Conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.wantUntouched(t, before, leader)
+}
+
+// testDeliveriesElsewhere has consumers deliver where their makers may not write: messages of the log into the log, once more,
+// directly and by way of another stream.
+func testDeliveriesElsewhere(t *testing.T, g *guardedCluster) {
+	before, leader := g.messages(t), g.leader(t)
+	operator, subscriber, corp := g.connect(t, "operator", nil), g.connect(t, "subscriber", nil), g.connect(t, "connector-corp", nil)
+	for i, d := range []struct {
+		bus                  *events.Bus
+		stream, from, target string
+	}{
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.log.corp.started"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.changes.corp.1"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.dead.normalize.corp"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.api.store.snapshot"},
+		{operator, events.ChangesStream, "", "rollcall.log.corp.started"},
+		{operator, events.DeadStream, "", "rollcall.log.corp.started"},
+		{operator, events.UsersStream, "", "$KV.rollcall_leader.leader"},
+		{subscriber, events.UsersStream, "", "$KV.rollcall_leader.leader"},
+		{subscriber, events.UsersStream, "", "rollcall.users.updated.x"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$KV.rollcall_leader.leader"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$KV.rollcall_config.store"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$JS.API.STREAM.DELETE.ROLLCALL_DEAD"},
+		{corp, events.RunsStream, "rollcall.runs.applied.corp", "rollcall.runs.applied.corp"},
+	} {
+		c := jetstream.ConsumerConfig{Name: fmt.Sprint("pulled", i), FilterSubject: d.from, AckPolicy: jetstream.AckNonePolicy}
+		if _, err := d.bus.JetStream.CreateConsumer(t.Context(), d.stream, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.bus.Conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+d.stream+"."+c.Name, d.target, []byte(`{"batch":9,"expires":1000000000}`)); err != nil {
+			t.Fatal(err)
+		}
+		c.Name, c.DeliverSubject = fmt.Sprint("pushed", i), d.target
+		var refused *jetstream.APIError
+		if _, err := d.bus.JetStream.CreatePushConsumer(t.Context(), d.stream, c); err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+	}
+	g.wantUntouched(t, before, leader)
+}
+
 // wantApplied runs a source.
 func wantApplied(t *testing.T, client *pipeline.Client, source, want string) {
 	t.Helper()
@@ -489,6 +567,44 @@ func (g *guardedCluster) sequences(t *testing.T) map[string]uint64 {
 		t.Fatal("no streams")
 	}
 	return last
+}
+
+// messages returns how many messages every stream has and had, but for the lease, which is renewed.
+func (g *guardedCluster) messages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for info := range g.connect(t, "reconciler", nil).JetStream.ListStreams(t.Context()).Info() {
+		if info.Config.Name != "KV_"+events.LeaderBucket {
+			found[info.Config.Name] = fmt.Sprint(info.State.Msgs, " of ", info.State.LastSeq)
+		}
+	}
+	return found
+}
+
+// leader returns who holds the lease.
+func (g *guardedCluster) leader(t *testing.T) string {
+	t.Helper()
+	bucket, err := g.connect(t, "reconciler", nil).JetStream.KeyValue(t.Context(), events.LeaderBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), "leader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(entry.Value())
+}
+
+// wantUntouched fails the test unless nothing came into a stream or went, and nobody else holds the lease.
+func (g *guardedCluster) wantUntouched(t *testing.T, before map[string]string, leader string) {
+	t.Helper()
+	time.Sleep(time.Second)
+	if after := g.messages(t); !maps.Equal(after, before) {
+		t.Errorf("streams: %v, then %v", before, after)
+	}
+	if now := g.leader(t); now != leader {
+		t.Errorf("%s leads, then %s", leader, now)
+	}
 }
 
 // wantResults fails the test unless RUNS has as many results, each once.
