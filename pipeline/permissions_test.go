@@ -459,6 +459,12 @@ func testAnswersElsewhere(t *testing.T, g *guardedCluster) {
 		}
 	}
 	g.wantUntouched(t, before, leader)
+	for _, user := range []string{"connector-corp", "operator"} { // who may write rules may not clear those of others away
+		m := &nats.Msg{Subject: "$KV.rollcall_config.all", Header: nats.Header{"Nats-Rollup": {"all"}}}
+		if _, err := g.connect(t, user, nil).JetStream.PublishMsg(t.Context(), m); err == nil {
+			t.Errorf("%s cleared the rules away", user)
+		}
+	}
 }
 
 // testDeliveriesElsewhere has consumers deliver where their makers may not write: messages of the log into the log, once more,
