@@ -108,6 +108,7 @@ func TestLeastPrivilege(t *testing.T) {
 		return err == nil && slices.Equal(roles, []string{"connector corp", "connector people", "console", "normalizer", "reconciler"})
 	})
 	testOperator(t, operator, config)
+	testHeard(t, g)
 	for _, line := range denied.lines() {
 		t.Error("the pipeline was refused something that it needs: ", line)
 	}
@@ -120,7 +121,14 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Run("deliveries elsewhere", func(t *testing.T) { testDeliveriesElsewhere(t, g) })
 	denied.forget()
 	people.person("yan")
+	result, err := g.connect(t, "connector-people", nil).Conn.SubscribeSync("rollcall.runs.*.people")
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
+	if _, err := result.NextMsg(10 * time.Second); err != nil {
+		t.Error("the connector does not hear the result: ", err)
+	}
 	var revisions []uint64
 	for len(revisions) == 0 {
 		if err := operator.Events(t.Context(), pipeline.EventOptions{After: 54}, func(e events.UserChanged) error { revisions = append(revisions, e.Revision); return nil }); err != nil {
@@ -156,6 +164,31 @@ func testOperator(t *testing.T, operator *pipeline.Client, config pipeline.Confi
 	rebuilt, err := operator.Rebuild(ctx, config, pipeline.RebuildOptions{Into: filepath.Join(t.TempDir(), "fresh.db"), Log: zerolog.Nop()})
 	if err != nil || !rebuilt.Equal {
 		t.Errorf("rebuild: %+v: %v", rebuilt, err)
+	}
+}
+
+// testHeard looks whether what is told outside of streams is heard in other accounts.
+func testHeard(t *testing.T, g *guardedCluster) {
+	t.Helper()
+	for _, test := range []struct{ from, subject, to string }{
+		{"connector-corp", "rollcall.progress.corp", "operator"},
+		{"connector-people", "rollcall.progress.people", "operator"},
+		{"connector-corp", "rollcall.progress.corp", "reconciler"},
+		{"reconciler", "rollcall.progress.corp", "operator"},
+		{"reconciler", "rollcall.session.corp.end", "connector-corp"},
+	} {
+		teller, listener := g.connect(t, test.from, nil).Conn, g.connect(t, test.to, nil).Conn
+		heard, err := listener.SubscribeSync(test.subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { // the servers first tell each other who listens
+			if err := teller.Publish(test.subject, []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			_, err := heard.NextMsg(100 * time.Millisecond)
+			return err == nil
+		})
 	}
 }
 
