@@ -119,6 +119,7 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Run("forged questions", func(t *testing.T) { testForgedQuestions(t, g, operator) })
 	t.Run("answers elsewhere", func(t *testing.T) { testAnswersElsewhere(t, g) })
 	t.Run("deliveries elsewhere", func(t *testing.T) { testDeliveriesElsewhere(t, g) })
+	t.Run("rules that are not there", func(t *testing.T) { testRulesNotThere(t, g, operator) })
 	denied.forget()
 	people.person("yan")
 	result, err := g.connect(t, "connector-people", nil).Conn.SubscribeSync("rollcall.runs.*.people")
@@ -138,10 +139,10 @@ func TestLeastPrivilege(t *testing.T) {
 	if len(revisions) != 1 || revisions[0] != 55 {
 		t.Errorf("after revision 54 come %v, want 55", revisions)
 	}
-	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+1 || after[events.LogStream] != before[events.LogStream]+2 {
-		t.Errorf("%v, then %v; one event is expected, and a run's beginning and end in the log", before, after)
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+1 || after[events.LogStream] != before[events.LogStream]+5 {
+		t.Errorf("%v, then %v; one event is expected, and in the log the beginning and the end of two runs, and why one failed", before, after)
 	}
-	g.wantResults(t, 5)
+	g.wantResults(t, 6)
 }
 
 // testOperator uses what the command line reads from the streams itself.
@@ -537,6 +538,39 @@ func testDeliveriesElsewhere(t *testing.T, g *guardedCluster) {
 		}
 	}
 	g.wantUntouched(t, before, leader)
+}
+
+// testRulesNotThere has a connector say that its source was read by rules that nobody has: nobody else waits for them.
+func testRulesNotThere(t *testing.T, g *guardedCluster, operator *pipeline.Client) {
+	bus := g.connect(t, "connector-corp", nil)
+	run, err := bus.Publish(t.Context(), "rollcall.log.corp.started", "", []byte(`{"job":{"id":"x","source":"corp"},"kind":"full","config":"0123456789abcdef"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := g.applied(t, operator, "corp")
+	if _, err := bus.Publish(t.Context(), "rollcall.log.corp.finished", "", fmt.Appendf(nil, `{"run":%d,"from":%d,"whole":true}`, run, from)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		found, err := operator.Run(t.Context(), "corp", run)
+		return err == nil && found.State == store.Failed && strings.Contains(found.Reason, "0123456789abcdef")
+	})
+}
+
+// applied returns the number of a source's last applied run.
+func (g *guardedCluster) applied(t *testing.T, operator *pipeline.Client, source string) uint64 {
+	t.Helper()
+	runs, err := operator.Runs(t.Context(), source, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range runs {
+		if run.State == store.Applied {
+			return run.Number
+		}
+	}
+	t.Fatal("no run was applied")
+	return 0
 }
 
 // wantApplied runs a source.
