@@ -130,7 +130,8 @@ func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error 
 	existing, err := b.JetStream.Stream(ctx, c.Name)
 	if err == nil {
 		now := existing.CachedInfo().Config
-		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && max(now.MaxBytes, 0) == c.MaxBytes && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
+		bounds := now.MaxAge == c.MaxAge && max(now.MaxBytes, 0) == c.MaxBytes && max(now.MaxMsgsPerSubject, 0) == c.MaxMsgsPerSubject
+		if bounds && now.Replicas == c.Replicas && now.AllowDirect == c.AllowDirect && now.AllowAtomicPublish == c.AllowAtomicPublish && slices.Equal(now.Subjects, c.Subjects) {
 			return nil
 		}
 	}
