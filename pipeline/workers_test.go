@@ -270,6 +270,7 @@ func TestTenWorkers(t *testing.T) {
 		})
 	}
 	asked.Wait()
+	time.Sleep(5 * time.Second) // longer than a job stays with a worker who does not ask for more time
 	close(reading)
 	if len(jobs) != 1 {
 		t.Fatalf("%d jobs were taken on at once", len(jobs))
