@@ -39,6 +39,31 @@ func openBus(t *testing.T) *events.Bus {
 	return bus
 }
 
+// A stream that is right already is not touched, and one that an operator decides about anew is.
+func TestStreamsAreLeftAlone(t *testing.T) {
+	bus := openBus(t)
+	updates, err := bus.Conn.SubscribeSync("$JS.EVENT.ADVISORY.STREAM.UPDATED.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bound := range []int64{0, 1 << 20} { // the first changes nothing
+		o := events.StreamOptions{Replicas: 1, Keep: time.Hour, MaxBytes: map[string]int64{events.UsersStream: bound}}
+		if err := bus.EnsureStreams(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := updates.NextMsg(5 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(first.Subject, "."+events.UsersStream) {
+		t.Errorf("%s is updated first", first.Subject)
+	}
+	if second, err := updates.NextMsg(200 * time.Millisecond); err == nil {
+		t.Errorf("%s is updated too", second.Subject)
+	}
+}
+
 func TestBrokerRefusesStrangers(t *testing.T) {
 	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
 	if err != nil {

@@ -33,7 +33,27 @@ func (b *Bus) EnsureStreams(ctx context.Context, o StreamOptions) error {
 		Bucket: ConfigBucket, Replicas: o.Replicas, Storage: jetstream.FileStorage,
 		Description: "what decides for a source, under its hash",
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return Patiently(ctx, func(ctx context.Context) error { return b.forbidRollup(ctx, "KV_"+ConfigBucket) })
+}
+
+// forbidRollup keeps whoever may write one value of a bucket from clearing all others away, which buckets allow by a header.
+func (b *Bus) forbidRollup(ctx context.Context, stream string) error {
+	s, err := b.JetStream.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	c := s.CachedInfo().Config
+	if !c.AllowRollup {
+		return nil
+	}
+	c.AllowRollup = false
+	if _, err = b.JetStream.UpdateStream(ctx, c); err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return nil
 }
 
 func (b *Bus) ensureKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
@@ -110,7 +130,8 @@ func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error 
 	existing, err := b.JetStream.Stream(ctx, c.Name)
 	if err == nil {
 		now := existing.CachedInfo().Config
-		if now.Replicas == c.Replicas && now.MaxAge == c.MaxAge && max(now.MaxBytes, 0) == c.MaxBytes && now.MaxMsgsPerSubject == c.MaxMsgsPerSubject && slices.Equal(now.Subjects, c.Subjects) {
+		bounds := now.MaxAge == c.MaxAge && max(now.MaxBytes, 0) == c.MaxBytes && max(now.MaxMsgsPerSubject, 0) == c.MaxMsgsPerSubject
+		if bounds && now.Replicas == c.Replicas && now.AllowDirect == c.AllowDirect && now.AllowAtomicPublish == c.AllowAtomicPublish && slices.Equal(now.Subjects, c.Subjects) {
 			return nil
 		}
 	}

@@ -148,7 +148,7 @@ func (n *Node) lead(ctx context.Context, group *errgroup.Group, r *reconciler) e
 	}
 	l := &leadership{relay: newRelay(n.bus, n.db, r.current, n.log), postman: newPostman(n.bus, n.db, n.key, n.config.Mail, n.log)}
 	l.relay.traces, l.relay.diary.attended = &n.traces, n.config.Attended
-	watcher := &watcher{gauge: &gauge{bus: n.bus, db: n.db}, keep: n.config.EventsKeep, log: n.log}
+	watcher := &watcher{measure: (&gauge{bus: n.bus, db: n.db}).measure, keep: n.config.EventsKeep, log: n.log}
 	stopService, err := service.start(ctx)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,6 +108,7 @@ func TestLeastPrivilege(t *testing.T) {
 		return err == nil && slices.Equal(roles, []string{"connector corp", "connector people", "console", "normalizer", "reconciler"})
 	})
 	testOperator(t, operator, config)
+	testHeard(t, g)
 	for _, line := range denied.lines() {
 		t.Error("the pipeline was refused something that it needs: ", line)
 	}
@@ -114,9 +116,20 @@ func TestLeastPrivilege(t *testing.T) {
 	before := g.sequences(t)
 	t.Run("refused", func(t *testing.T) { testRefused(t, g) })
 	t.Run("roundabout", func(t *testing.T) { testRoundabout(t, g, operator) })
+	t.Run("forged questions", func(t *testing.T) { testForgedQuestions(t, g, operator) })
+	t.Run("answers elsewhere", func(t *testing.T) { testAnswersElsewhere(t, g) })
+	t.Run("deliveries elsewhere", func(t *testing.T) { testDeliveriesElsewhere(t, g) })
+	t.Run("rules that are not there", func(t *testing.T) { testRulesNotThere(t, g, operator) })
 	denied.forget()
 	people.person("yan")
+	result, err := g.connect(t, "connector-people", nil).Conn.SubscribeSync("rollcall.runs.*.people")
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantApplied(t, operator, "people", "read 2, unchanged 1, created 1")
+	if _, err := result.NextMsg(10 * time.Second); err != nil {
+		t.Error("the connector does not hear the result: ", err)
+	}
 	var revisions []uint64
 	for len(revisions) == 0 {
 		if err := operator.Events(t.Context(), pipeline.EventOptions{After: 54}, func(e events.UserChanged) error { revisions = append(revisions, e.Revision); return nil }); err != nil {
@@ -126,10 +139,10 @@ func TestLeastPrivilege(t *testing.T) {
 	if len(revisions) != 1 || revisions[0] != 55 {
 		t.Errorf("after revision 54 come %v, want 55", revisions)
 	}
-	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+3 {
-		t.Errorf("events: %v, then %v; the two copies that come through and one event are expected", before, after)
+	if after := g.sequences(t); after[events.UsersStream] != before[events.UsersStream]+1 || after[events.LogStream] != before[events.LogStream]+5 {
+		t.Errorf("%v, then %v; one event is expected, and in the log the beginning and the end of two runs, and why one failed", before, after)
 	}
-	g.wantResults(t, 5)
+	g.wantResults(t, 6)
 }
 
 // testOperator uses what the command line reads from the streams itself.
@@ -152,6 +165,31 @@ func testOperator(t *testing.T, operator *pipeline.Client, config pipeline.Confi
 	rebuilt, err := operator.Rebuild(ctx, config, pipeline.RebuildOptions{Into: filepath.Join(t.TempDir(), "fresh.db"), Log: zerolog.Nop()})
 	if err != nil || !rebuilt.Equal {
 		t.Errorf("rebuild: %+v: %v", rebuilt, err)
+	}
+}
+
+// testHeard looks whether what is told outside of streams is heard in other accounts.
+func testHeard(t *testing.T, g *guardedCluster) {
+	t.Helper()
+	for _, test := range []struct{ from, subject, to string }{
+		{"connector-corp", "rollcall.progress.corp", "operator"},
+		{"connector-people", "rollcall.progress.people", "operator"},
+		{"connector-corp", "rollcall.progress.corp", "reconciler"},
+		{"reconciler", "rollcall.progress.corp", "operator"},
+		{"reconciler", "rollcall.session.corp.end", "connector-corp"},
+	} {
+		teller, listener := g.connect(t, test.from, nil).Conn, g.connect(t, test.to, nil).Conn
+		heard, err := listener.SubscribeSync(test.subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { // the servers first tell each other who listens
+			if err := teller.Publish(test.subject, []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			_, err := heard.NextMsg(100 * time.Millisecond)
+			return err == nil
+		})
 	}
 }
 
@@ -222,6 +260,9 @@ func testRefused(t *testing.T, g *guardedCluster) {
 		{"connector-corp", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.normalizers"},
 		{"connector-corp", "$JS.API.CONSUMER.DELETE.ROLLCALL_RAW.normalizers"},
 		{"connector-corp", "$JS.API.CONSUMER.DELETE.ROLLCALL_RUNS.exports-people"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RAW.normalizers.rollcall.raw.corp.*"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RUNS.notify.rollcall.runs.applied.corp"},
+		{"connector-corp", "$JS.API.CONSUMER.CREATE.ROLLCALL_RUNS.exports-people.rollcall.runs.applied.corp"},
 		{"connector-corp", "$JS.API.STREAM.DELETE.ROLLCALL_LOG"},
 		{"connector-people", "rollcall.raw.corp.0123"},
 		{"connector-people", "rollcall.log.corp.started"},
@@ -376,6 +417,162 @@ func (g *guardedCluster) redirect(t *testing.T, bus *events.Bus) {
 	}
 }
 
+// testForgedQuestions lets the server ask the reconciler what a connector may not ask, and the reconciler write what a connector may not
+// write: by the subject that an answer goes to.
+func testForgedQuestions(t *testing.T, g *guardedCluster, operator *pipeline.Client) {
+	bus := g.connect(t, "connector-corp", nil)
+	edit := []byte(`{"user":"zoe","set":{"custom_2":"forged"}}`)
+	ack, err := bus.JetStream.Publish(t.Context(), "rollcall.raw.corp.fffd", edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bus.JetStream.Publish(t.Context(), "$KV.rollcall_config.forged", edit); err != nil {
+		t.Fatal(err)
+	}
+	const question = "rollcall.api.users.set"
+	c := jetstream.ConsumerConfig{Name: "asks", FilterSubject: "rollcall.raw.corp.*", AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: ack.Sequence}
+	if _, err := bus.JetStream.CreateConsumer(t.Context(), events.RawStream, c); err != nil {
+		t.Fatal(err)
+	}
+	c.Name, c.DeliverSubject = "tells", question
+	if _, err := bus.JetStream.CreatePushConsumer(t.Context(), events.RawStream, c); err != nil {
+		t.Fatal(err)
+	}
+	for subject, data := range map[string]string{
+		"$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.asks":                      `{"batch":1,"expires":1000000000}`,
+		"$JS.API.DIRECT.GET.KV_rollcall_config.$KV.rollcall_config.forged": "",
+	} {
+		if err := bus.Conn.PublishRequest(subject, question, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := g.sequences(t)
+	if err := bus.Conn.PublishRequest("rollcall.api.store.entries.corp", "$JS.API.STREAM.PURGE.ROLLCALL_RUNS", []byte(`{"Source":"corp"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.PublishRequest("rollcall.api.store.run.corp", "rollcall.runs.applied.corp", []byte(`{"Source":"corp"}`)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if zoe, err := operator.User(t.Context(), "zoe"); err != nil || zoe.Text[store.Custom2] != "" {
+		t.Errorf("custom_2 of zoe is %q: %v", zoe.Text[store.Custom2], err)
+	}
+	if after := g.sequences(t); after[events.RunsStream] != before[events.RunsStream] {
+		t.Errorf("%d results, then %d", before[events.RunsStream], after[events.RunsStream])
+	}
+}
+
+// testAnswersElsewhere asks whatever each user may ask, with an answer that goes where he may not write. There are answers of all kinds: with
+// words of his own, the server's, the reconciler's, and without any, which is all that deleting a stream takes.
+func testAnswersElsewhere(t *testing.T, g *guardedCluster) {
+	const config = "$JS.API.DIRECT.GET.KV_rollcall_config.$KV.rollcall_config."
+	operator := g.connect(t, "operator", nil)
+	if _, err := operator.JetStream.Publish(t.Context(), "$KV.rollcall_config.empty", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	before, leader := g.messages(t), g.leader(t)
+	for user, questions := range map[string]map[string]string{
+		"connector-corp": {config + "empty": "", config + "none": "", "$JS.API.STREAM.INFO.ROLLCALL_LOG": "", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.asks": "?",
+			"rollcall.api.store.entries.corp": `{"Source":"corp"}`, "rollcall.api.store.run.corp": `{"Source":"corp"}`},
+		"normalizer": {config + "empty": "", config + "none": "", "$JS.API.CONSUMER.MSG.NEXT.ROLLCALL_RAW.normalizers": "?"},
+		"operator":   {config + "empty": "", config + "none": "", "$SRV.PING": "", "rollcall.api.groups.list": "{}"},
+		"console":    {"rollcall.api.groups.list": "{}"},
+		"subscriber": {"$JS.API.DIRECT.GET.OBJ_rollcall_bootstrap.none": "", "$JS.API.STREAM.INFO.ROLLCALL_USERS": ""},
+	} {
+		bus := g.connect(t, user, nil)
+		for question, data := range questions {
+			for _, target := range []string{"$JS.API.STREAM.PURGE.ROLLCALL_RUNS", "$JS.API.STREAM.DELETE.ROLLCALL_DEAD", "$KV.rollcall_leader.leader", "$KV.rollcall_config.store",
+				"$O.ROLLCALL_SNAPSHOTS.M.x", "rollcall.jobs.people", "rollcall.runs.failed.people", "rollcall.log.command.cancel", "rollcall.users.updated.x", "rollcall.raw.people.x"} {
+				if err := bus.Conn.PublishRequest(question, target, []byte(data)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := bus.Conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.wantUntouched(t, before, leader)
+	for _, user := range []string{"connector-corp", "operator"} { // who may write rules may not clear those of others away
+		m := &nats.Msg{Subject: "$KV.rollcall_config.all", Header: nats.Header{"Nats-Rollup": {"all"}}}
+		if _, err := g.connect(t, user, nil).JetStream.PublishMsg(t.Context(), m); err == nil {
+			t.Errorf("%s cleared the rules away", user)
+		}
+	}
+}
+
+// testDeliveriesElsewhere has consumers deliver where their makers may not write: messages of the log into the log, once more,
+// directly and by way of another stream.
+func testDeliveriesElsewhere(t *testing.T, g *guardedCluster) {
+	before, leader := g.messages(t), g.leader(t)
+	operator, subscriber, corp := g.connect(t, "operator", nil), g.connect(t, "subscriber", nil), g.connect(t, "connector-corp", nil)
+	for i, d := range []struct {
+		bus                  *events.Bus
+		stream, from, target string
+	}{
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.log.corp.started"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.changes.corp.1"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.dead.normalize.corp"},
+		{operator, events.LogStream, "rollcall.log.>", "rollcall.api.store.snapshot"},
+		{operator, events.ChangesStream, "", "rollcall.log.corp.started"},
+		{operator, events.DeadStream, "", "rollcall.log.corp.started"},
+		{operator, events.UsersStream, "", "$KV.rollcall_leader.leader"},
+		{subscriber, events.UsersStream, "", "$KV.rollcall_leader.leader"},
+		{subscriber, events.UsersStream, "", "rollcall.users.updated.x"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$KV.rollcall_leader.leader"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$KV.rollcall_config.store"},
+		{corp, events.RawStream, "rollcall.raw.corp.*", "$JS.API.STREAM.DELETE.ROLLCALL_DEAD"},
+		{corp, events.RunsStream, "rollcall.runs.applied.corp", "rollcall.runs.applied.corp"},
+	} {
+		c := jetstream.ConsumerConfig{Name: fmt.Sprint("pulled", i), FilterSubject: d.from, AckPolicy: jetstream.AckNonePolicy}
+		if _, err := d.bus.JetStream.CreateConsumer(t.Context(), d.stream, c); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.bus.Conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+d.stream+"."+c.Name, d.target, []byte(`{"batch":9,"expires":1000000000}`)); err != nil {
+			t.Fatal(err)
+		}
+		c.Name, c.DeliverSubject = fmt.Sprint("pushed", i), d.target
+		var refused *jetstream.APIError
+		if _, err := d.bus.JetStream.CreatePushConsumer(t.Context(), d.stream, c); err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+	}
+	g.wantUntouched(t, before, leader)
+}
+
+// testRulesNotThere has a connector say that its source was read by rules that nobody has: nobody else waits for them.
+func testRulesNotThere(t *testing.T, g *guardedCluster, operator *pipeline.Client) {
+	bus := g.connect(t, "connector-corp", nil)
+	run, err := bus.Publish(t.Context(), "rollcall.log.corp.started", "", []byte(`{"job":{"id":"x","source":"corp"},"kind":"full","config":"0123456789abcdef"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := g.applied(t, operator, "corp")
+	if _, err := bus.Publish(t.Context(), "rollcall.log.corp.finished", "", fmt.Appendf(nil, `{"run":%d,"from":%d,"whole":true}`, run, from)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		found, err := operator.Run(t.Context(), "corp", run)
+		return err == nil && found.State == store.Failed && strings.Contains(found.Reason, "0123456789abcdef")
+	})
+}
+
+// applied returns the number of a source's last applied run.
+func (g *guardedCluster) applied(t *testing.T, operator *pipeline.Client, source string) uint64 {
+	t.Helper()
+	runs, err := operator.Runs(t.Context(), source, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range runs {
+		if run.State == store.Applied {
+			return run.Number
+		}
+	}
+	t.Fatal("no run was applied")
+	return 0
+}
+
 // wantApplied runs a source.
 func wantApplied(t *testing.T, client *pipeline.Client, source, want string) {
 	t.Helper()
@@ -443,6 +640,44 @@ func (g *guardedCluster) sequences(t *testing.T) map[string]uint64 {
 		t.Fatal("no streams")
 	}
 	return last
+}
+
+// messages returns how many messages every stream has and had, but for the lease, which is renewed.
+func (g *guardedCluster) messages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for info := range g.connect(t, "reconciler", nil).JetStream.ListStreams(t.Context()).Info() {
+		if info.Config.Name != "KV_"+events.LeaderBucket {
+			found[info.Config.Name] = fmt.Sprint(info.State.Msgs, " of ", info.State.LastSeq)
+		}
+	}
+	return found
+}
+
+// leader returns who holds the lease.
+func (g *guardedCluster) leader(t *testing.T) string {
+	t.Helper()
+	bucket, err := g.connect(t, "reconciler", nil).JetStream.KeyValue(t.Context(), events.LeaderBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), "leader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(entry.Value())
+}
+
+// wantUntouched fails the test unless nothing came into a stream or went, and nobody else holds the lease.
+func (g *guardedCluster) wantUntouched(t *testing.T, before map[string]string, leader string) {
+	t.Helper()
+	time.Sleep(time.Second)
+	if after := g.messages(t); !maps.Equal(after, before) {
+		t.Errorf("streams: %v, then %v", before, after)
+	}
+	if now := g.leader(t); now != leader {
+		t.Errorf("%s leads, then %s", leader, now)
+	}
 }
 
 // wantResults fails the test unless RUNS has as many results, each once.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"rollcall/pipeline/policy"
 	"rollcall/store"
 )
@@ -137,7 +135,7 @@ func (p *planner) pinsRaised(ctx context.Context, now *ruleSet) (bool, error) {
 		return false, nil
 	}
 	before, err := p.rules.load(ctx, p.source.Config)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	if errors.Is(err, errUnusable) {
 		return false, nil
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -66,6 +67,9 @@ func (p *planner) plan(ctx context.Context) (o planned, err error) {
 	ctx, end := span(ctx, "plan", attribute.String("source", p.run.Source), attribute.Int64("run", int64(p.run.Number)))
 	defer func() { end(err) }()
 	rules, err := p.rules.load(ctx, p.run.Config)
+	if errors.Is(err, errUnusable) { // one source's connector must not hold up the others
+		return planned{missing: err.Error()}, nil
+	}
 	if err != nil {
 		return planned{}, err
 	}

@@ -50,7 +50,10 @@ func (b *ruleBook) publish(ctx context.Context, r Rules) (string, error) {
 	return hash, nil
 }
 
-// load returns the rules published under a hash, compiled.
+// errUnusable means that what stands under a hash are no rules that this process can work by; waiting would not change that.
+var errUnusable = errors.New("there are no rules to work by")
+
+// load returns the rules published under a hash, compiled, or [errUnusable].
 func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,18 +61,21 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 		return e, nil
 	}
 	value, err := getPublished(ctx, b.bucket, hash)
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
+		return nil, fmt.Errorf("%w: load rules %s: %w", errUnusable, hash, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load rules %s: %w", hash, err)
 	}
 	if hashOf(value.Value()) != hash {
-		return nil, fmt.Errorf("rules %s: somebody put other rules under this hash", hash)
+		return nil, fmt.Errorf("%w: rules %s: somebody put other rules under this hash", errUnusable, hash)
 	}
 	e := &ruleSet{}
 	if err := json.Unmarshal(value.Value(), &e.Rules); err != nil {
-		return nil, fmt.Errorf("rules %s: %w", hash, err)
+		return nil, fmt.Errorf("%w: rules %s: %w", errUnusable, hash, err)
 	}
 	if e.mapping, err = mapping.Compile(e.Mapping); err != nil {
-		return nil, connectors.Hint(fmt.Errorf("rules %s: %w", hash, err), "run the same version of rollcall on every worker")
+		return nil, connectors.Hint(fmt.Errorf("%w: rules %s: %w", errUnusable, hash, err), "run the same version of rollcall on every worker")
 	}
 	e.sealer = newSealer(b.key, e.mapping)
 	b.loaded[hash] = e

@@ -74,7 +74,7 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 		endpoints[name] = handler
 	}
 	for name, handler := range endpoints {
-		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(ctx, handler), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
+		if err := srv.AddEndpoint(strings.NewReplacer(".*", "", ".", "-").Replace(name), s.fence(ctx, toAsker(handler)), micro.WithEndpointSubject(apiPrefix+name)); err != nil {
 			return nil, errors.Join(err, srv.Stop())
 		}
 	}
@@ -84,6 +84,19 @@ func (s *service) start(ctx context.Context) (stop func() error, err error) {
 	}
 	return func() error { return errors.Join(srv.Stop(), stopListening()) }, nil
 }
+
+// toAsker keeps a handler to questions whose answer goes to whoever asks. A NATS server sends an answer, or what a consumer delivers, wherever
+// it is told to, also as a question of somebody who may not ask it; and an answer of ours to another subject would be written with our rights.
+func toAsker(handler micro.HandlerFunc) micro.HandlerFunc {
+	return func(r micro.Request) {
+		if strings.HasPrefix(r.Reply(), nats.InboxPrefix) || strings.HasPrefix(r.Reply(), acrossAccounts) {
+			handler(r)
+		}
+	}
+}
+
+// acrossAccounts begins the reply subject of a question from another account. No client may use it.
+const acrossAccounts = "_R_."
 
 // ErrNotFound means that there is nothing of that name.
 var ErrNotFound = errors.New("not found")

@@ -9,9 +9,10 @@ import (
 
 // watcher warns in the log when something will soon be full or lost.
 type watcher struct {
-	gauge *gauge
-	keep  time.Duration
-	log   zerolog.Logger
+	// measure is the gauge's.
+	measure func(context.Context) (Lag, Room, error)
+	keep    time.Duration
+	log     zerolog.Logger
 	// every is how often it looks, a minute when zero.
 	every time.Duration
 }
@@ -31,7 +32,7 @@ func (w *watcher) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			lag, room, err := w.gauge.measure(ctx)
+			lag, room, err := w.measure(ctx)
 			if err == nil {
 				said = w.warn(Alarms(lag, room, w.keep), said)
 			}

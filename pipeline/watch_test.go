@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +50,19 @@ func TestAlarms(t *testing.T) {
 	w.warn(full, state)
 	if n := strings.Count(said.String(), "\n"); n != 2 {
 		t.Errorf("%d warnings, want another when it comes back", n)
+	}
+
+	said.Reset()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	looks := 0
+	w.every, w.measure = time.Millisecond, func(context.Context) (Lag, Room, error) {
+		if looks++; looks == 3 {
+			stop()
+		}
+		return Lag{}, Room{DiskSize: 100}, nil
+	}
+	if err := w.run(ctx); err != nil || strings.Count(said.String(), `"about":"disk"`) != 1 {
+		t.Errorf("who looks on says %q: %v", said.String(), err)
 	}
 }

@@ -138,8 +138,12 @@ func TestWorkersLost(t *testing.T) {
 	dir.set("p00001", "phone", "+420 1")
 	w.write()
 	begun := time.Now()
-	if run := w.syncWhile(func(_ uint64, worker string) { w.lose(worker) }); run.Updated != 1 {
+	var orphan uint64
+	if run := w.syncWhile(func(number uint64, worker string) { orphan = number; w.lose(worker) }); run.Updated != 1 {
 		t.Errorf("behind a worker's death: %s", counters(run))
+	}
+	if run, err := w.client.Run(t.Context(), "people", orphan); err != nil || run.State != store.Failed {
+		t.Errorf("the dead worker's run is %s: %s (%v)", run.State, run.Reason, err)
 	}
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("another worker was done after %s: was its request for jobs lost?", took)
@@ -270,6 +274,7 @@ func TestTenWorkers(t *testing.T) {
 		})
 	}
 	asked.Wait()
+	time.Sleep(5 * time.Second) // longer than a job stays with a worker who does not ask for more time
 	close(reading)
 	if len(jobs) != 1 {
 		t.Fatalf("%d jobs were taken on at once", len(jobs))

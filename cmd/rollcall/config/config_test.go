@@ -133,12 +133,18 @@ func TestContractLoads(t *testing.T) {
 }
 
 func TestStreamSizes(t *testing.T) {
-	c, err := parse("rollcall.yaml", []byte("version: 1\nstreams: {max_bytes: {raw: 4GiB, log: 500 MiB, users: 0}}\nsources: {}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.Pipeline.StreamBytes; got["ROLLCALL_RAW"] != 4<<30 || got["ROLLCALL_LOG"] != 500<<20 || got["ROLLCALL_USERS"] != 0 || got["ROLLCALL_CHANGES"] != 0 {
-		t.Errorf("%v", got)
+	for text, want := range map[string]map[string]int64{
+		"raw: 4GiB, log: 500 MiB, users: 0": {"ROLLCALL_RAW": 4 << 30, "ROLLCALL_LOG": 500 << 20, "ROLLCALL_USERS": 0, "ROLLCALL_CHANGES": 0, "ROLLCALL_RUNS": 0, "ROLLCALL_DEAD": 0},
+		"raw: 1TiB, changes: 2MiB, log: 3MiB, users: 4MiB, runs: 5MiB, dead: 6MiB": {"ROLLCALL_RAW": 1 << 40, "ROLLCALL_CHANGES": 2 << 20, "ROLLCALL_LOG": 3 << 20, "ROLLCALL_USERS": 4 << 20,
+			"ROLLCALL_RUNS": 5 << 20, "ROLLCALL_DEAD": 6 << 20},
+	} {
+		c, err := parse("rollcall.yaml", []byte("version: 1\nstreams: {max_bytes: {"+text+"}}\nsources: {}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Pipeline.StreamBytes; !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
 	}
 	if _, err := parse("rollcall.yaml", []byte("version: 1\nstreams: {max_bytes: {raw: 4 gigs}}\nsources: {}\n")); err == nil || !strings.Contains(err.Error(), `streams.max_bytes.raw: "4 gigs" is no size`) {
 		t.Error(err)
