@@ -142,7 +142,7 @@ func (r *reconciler) bridged(ctx context.Context) error {
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
 		return err
 	}
-	if reaches(position, stream.CachedInfo()) {
+	if reaches(position, stream.CachedInfo()) || isAhead(position, stream.CachedInfo()) {
 		return nil
 	}
 	kept, err := keptSnapshots(ctx, r.bus, r.log)

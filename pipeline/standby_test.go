@@ -612,3 +612,53 @@ func TestStandbyRefused(t *testing.T) {
 		return err == nil && len(status.Reconcilers) == 1
 	})
 }
+
+// The streams of an external server lose what was written last: a reconciler whose store knows more than the log keeps it, also where a
+// snapshot is kept that the log leads on from.
+func TestStoreAheadOfTheLog(t *testing.T) {
+	dir, streams, data, key := newRoster().people(5), t.TempDir(), t.TempDir(), writePINKey(t)
+	open := func() (*pipeline.Node, func()) {
+		t.Helper()
+		b, url := openBroker(t, streams)
+		c := crewConfig(url, data, key, dir, pipeline.RoleReconciler, pipeline.RoleNormalizer, pipeline.RoleConnector)
+		c.NATS.Replicas = 1
+		node, err := pipeline.Start(context.Background(), c, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node, func() {
+			t.Helper()
+			if err := node.Stop(); err != nil {
+				t.Error(err)
+			}
+			b.Stop()
+		}
+	}
+	node, end := open()
+	if run, _ := runPhones(t, node); run.Created != 5 {
+		t.Fatalf("run is %s", counters(run))
+	}
+	if _, err := node.Client().TakeSnapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(streams)); err != nil {
+		t.Fatal(err)
+	}
+	node, end = open()
+	eventually(t, func() bool {
+		_, err := node.Client().SetUser(t.Context(), pipeline.Edit{User: "p00001", Set: map[string]string{"custom_1": "by hand"}})
+		return err == nil
+	})
+	end()
+	if err := errors.Join(os.RemoveAll(streams), os.CopyFS(streams, os.DirFS(old))); err != nil {
+		t.Fatal(err)
+	}
+	node, end = open()
+	defer end()
+	eventually(t, func() bool { s, err := node.Client().Status(t.Context()); return err == nil && s.Log == s.LogEnd })
+	if u, err := node.Client().User(t.Context(), "p00001"); err != nil || u.Text[store.Custom1] != "by hand" {
+		t.Errorf("what a person had set is %q: %v", u.Text[store.Custom1], err)
+	}
+}
