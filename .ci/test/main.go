@@ -86,9 +86,6 @@ func command(name string, args ...string) *exec.Cmd {
 	if slices.Contains(args, "-race") {
 		c.Env = append(os.Environ(), "CGO_ENABLED=1") // which .ci/run switches off
 	}
-	if slices.Contains(args, "-race") {
-		c.Env = append(os.Environ(), "CGO_ENABLED=1")
-	}
 	return c
 }
 
