@@ -48,4 +48,6 @@ func again(sources ...pipeline.SourceStatus) int {
 	return later
 }
 
-func isRunning(one pipeline.SourceStatus) bool { return one.Last != nil && one.Last.State == store.Running }
+func isRunning(one pipeline.SourceStatus) bool {
+	return one.Last != nil && one.Last.State == store.Running
+}
