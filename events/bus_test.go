@@ -187,17 +187,23 @@ func TestCopiesAreNoEvents(t *testing.T) {
 	}
 	deliver := func(from, filter string, copies, taken uint64) {
 		t.Helper()
-		if _, err := bus.JetStream.CreateConsumer(t.Context(), from, jetstream.ConsumerConfig{Name: from, FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy}); err != nil {
+		consumer, err := bus.JetStream.CreateConsumer(t.Context(), from, jetstream.ConsumerConfig{Name: from, FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if err := bus.Conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+from+"."+from, "rollcall.users.updated.u", fmt.Appendf(nil, `{"batch":%d,"expires":1000000000}`, copies)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(500 * time.Millisecond)
+		comes(t, "the copies", func() bool {
+			info, err := consumer.Info(t.Context())
+			return err == nil && info.Delivered.Consumer == copies
+		})
+		time.Sleep(200 * time.Millisecond) // for those that the stream must not take
 		last += taken
-		if info, err := stream.Info(t.Context()); err != nil || info.State.LastSeq != last {
-			t.Fatalf("the stream ends at %d, not at %d: %v", info.State.LastSeq, last, err)
-		}
+		comes(t, "the stream's end", func() bool {
+			info, err := stream.Info(t.Context())
+			return err == nil && info.State.LastSeq == last
+		})
 	}
 	publish(1, 3)
 	time.Sleep(200 * time.Millisecond)
@@ -219,6 +225,16 @@ func TestCopiesAreNoEvents(t *testing.T) {
 		})
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("after %d: revisions %v, %v; want %v", after, got, err, want)
+		}
+	}
+}
+
+// comes waits for something that comes by itself.
+func comes(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not come", what)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (r *reconciler) anchor(ctx context.Context) error {
 // strange says why the stream is not the one that the position was taken in, "" when it is.
 func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, position store.Position) (string, error) {
 	switch {
-	case !position.Created.Equal(r.created):
+	case !position.Created.Equal(info.Created.UTC()):
 		return "the stream was made anew", nil
 	case info.State.LastSeq < position.Sequence:
 		return fmt.Sprintf("the stream lost its tail: it ends at %d", info.State.LastSeq), nil
@@ -62,6 +62,54 @@ func (r *reconciler) strange(ctx context.Context, stream jetstream.Stream, info 
 		return "the stream has another message at that place", nil
 	}
 	return "", nil
+}
+
+const (
+	// logLook is how often it is looked whether NATS was away, and then whether LOG is still the one that the store knows; and
+	// that without a reason at every twentieth look.
+	logLook, idleLooks = 250 * time.Millisecond, 20
+)
+
+// lookBack fails when LOG is not the one any more that is followed: its servers came back without what they had in memory, or with
+// another disk. It would give new messages the numbers of those that were handled, and nobody would see them.
+func (r *reconciler) lookBack(ctx context.Context) error {
+	tick := time.NewTicker(logLook)
+	defer tick.Stop()
+	known, doubted := r.bus.Conn.Stats().Reconnects, false
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := r.bus.Conn.Stats().Reconnects
+		if now == known && !doubted && n%idleLooks != 0 {
+			continue
+		}
+		reason, err := r.estranged(ctx)
+		switch {
+		case err != nil: // nobody knows
+		case reason == "":
+			known, doubted = now, false
+		case doubted:
+			return fmt.Errorf("%s is not what it was: %s", events.LogStream, reason)
+		default: // whoever has just begun to lead a stream may not know its end yet
+			doubted = true
+		}
+	}
+}
+
+// estranged says why LOG is not the one that the store knows, "" when it is.
+func (r *reconciler) estranged(ctx context.Context) (string, error) {
+	var position store.Position
+	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil || position.Sequence == 0 {
+		return "", err
+	}
+	stream, err := r.bus.Stream(ctx, events.LogStream) // behind the position: it only grows
+	if err != nil {
+		return "", err
+	}
+	return r.strange(ctx, stream, stream.CachedInfo(), position)
 }
 
 // skipTrimmed goes on where the log begins. What stood before is lost to this store: its runs fail as stale, and are read again.
@@ -110,13 +158,14 @@ var ErrBehind = errors.New("the log does not go on where this store ends, and a 
 const bridgeLook = 6
 
 // awaitLead waits until this process leads. Only the leader goes on with a log that is not the one its store knows: a standby that
-// did would end with another store than the leader's. It fails with [ErrBehind] as soon as there is a snapshot to begin from.
+// did would end with another store than the leader's. A standby goes on when the leader has moved the log's end to where its store
+// ends too. It fails with [ErrBehind] as soon as there is a snapshot to begin from.
 func (r *reconciler) awaitLead(ctx context.Context, reason string) error {
 	tick := time.NewTicker(leaseRenew)
 	defer tick.Stop()
 	for n := 0; !r.leads(); n++ {
 		if n%bridgeLook == 0 {
-			if err := r.bridged(ctx); err != nil {
+			if moved, err := r.bridged(ctx); moved || err != nil {
 				return err
 			}
 		}
@@ -132,34 +181,35 @@ func (r *reconciler) awaitLead(ctx context.Context, reason string) error {
 	return nil
 }
 
-// bridged fails with ErrBehind when a snapshot leads on where the store does not.
-func (r *reconciler) bridged(ctx context.Context) error {
+// bridged fails with ErrBehind when a snapshot leads on where the store does not. moved is true when the log begins right behind the store.
+func (r *reconciler) bridged(ctx context.Context) (moved bool, err error) {
 	stream, err := r.bus.Stream(ctx, events.LogStream)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", events.LogStream, err)
+		return false, fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
 	var position store.Position
 	if err := r.db.View(func(tx *store.Tx) error { position = tx.LogPosition(); return nil }); err != nil {
-		return err
+		return false, err
 	}
-	if reaches(position, stream.CachedInfo()) {
-		return nil
+	log := stream.CachedInfo()
+	if reaches(position, log) || isAhead(position, log) {
+		return log.State.FirstSeq == position.Sequence+1, nil
 	}
 	kept, err := keptSnapshots(ctx, r.bus, r.log)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if slices.ContainsFunc(kept, func(s Snapshot) bool { return reaches(s.Log, stream.CachedInfo()) }) {
-		return ErrBehind
+	if slices.ContainsFunc(kept, func(s Snapshot) bool { return reaches(s.Log, log) }) {
+		return false, ErrBehind
 	}
-	return nil
+	return false, nil
 }
 
 func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info *jetstream.StreamInfo, position store.Position, reason string) error {
 	end := max(info.State.LastSeq, position.Sequence)
 	r.log.Error().Str("reason", reason).Uint64("position", position.Sequence).Uint64("going_on_at", end+1).
 		Msg("the log is not the one that the store knows; what it said after the store's position is lost, and the next run of every source reads it again")
-	if info.State.LastSeq < end { // new messages must have numbers above every run that the store knows
+	if info.State.LastSeq < end && r.leads() { // new messages must have numbers above every run that the store knows
 		if err := stream.Purge(ctx, jetstream.WithPurgeSequence(end+1)); err != nil {
 			return fmt.Errorf("move the log's end: %w", err)
 		}

@@ -195,6 +195,20 @@ func (w *waiters) wait(sequence uint64) <-chan struct{} {
 	return c
 }
 
+// last returns the last message that was handled.
+func (w *waiters) last() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.handled
+}
+
+// forget lets nothing be handled, until the log is followed again: it may be another one.
+func (w *waiters) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handled = 0
+}
+
 func (w *waiters) done(sequence uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

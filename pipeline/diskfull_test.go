@@ -37,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 				mount(t, streams, "300m")
 			}
 			for range 2 { // in the middle of a run, and at a start
-				if out, err := killedAfter(dir, 40*time.Second); err == nil || err.Error() == "signal: killed" || !strings.Contains(out, "no space left on device") {
+				if out, err := killedAfter(dir, 3*time.Minute); err == nil || err.Error() == "signal: killed" || !strings.Contains(out, "no space left on device") {
 					t.Fatalf("the process on a full disk ended with %v and says\n%s", err, out)
 				}
 			}

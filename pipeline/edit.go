@@ -131,6 +131,9 @@ func (s *service) edit(ctx context.Context, kind string, e Edit, fill func(Edit,
 // command puts a command into the log, waits until it was carried out and what it changed was relayed, and returns the
 // answer. The same id twice is one command, within the stream's window for duplicates.
 func (s *service) command(ctx context.Context, kind, id string, body any) (a Answer, err error) {
+	if err := s.reconciler.intact(ctx); err != nil {
+		return a, err
+	}
 	sequence, err := appendLog(ctx, s.bus, events.CommandSubject(kind), id, body)
 	if err != nil {
 		return a, err

@@ -309,13 +309,17 @@ func TestWhenARunIsFull(t *testing.T) {
 	})
 	t.Run("due", func(t *testing.T) {
 		j := newJournal(4)
-		c := newCompany(t, j, func(s *pipeline.Source) { s.ReconcileEvery = 700 * time.Millisecond }).start()
-		c.wants("full", "read 4, created 4")
+		c := newCompany(t, j, func(s *pipeline.Source) { s.ReconcileEvery = time.Hour }).start()
+		config := c.wants("full", "read 4, created 4").Config
 		c.wants("incremental", "read 0")
 		j.remove("p00001") // and nobody tells
 		c.wants("incremental", "read 0")
-		time.Sleep(700 * time.Millisecond)
-		c.wants("full", "read 4, unchanged 3, deletions 1, deactivated 1")
+		c.stop()
+		c.config.Sources[0].ReconcileEvery = time.Millisecond
+		c.start()
+		if run := c.wants("full", "read 4, unchanged 3, deletions 1, deactivated 1"); run.Config != config {
+			t.Error("the run is not full because it was due")
+		}
 	})
 	t.Run("absences wait", func(t *testing.T) {
 		j := newJournal(4)

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -195,12 +196,18 @@ func soaking(t *testing.T) time.Time {
 func killAt(t *testing.T, dir string, round int, after time.Duration) bool {
 	t.Helper()
 	cmd := toBeKilled(dir, round)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	return cmd.Wait() != nil
+	err := cmd.Wait()
+	if err != nil && err.Error() != "signal: killed" {
+		t.Errorf("round %d ended by itself, before it was killed: %v\n%s", round, err, said.String())
+	}
+	return err != nil
 }
 
 // finish runs a round to its end and returns how long that took.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/connectors"
 	"rollcall/events"
 	"rollcall/store"
 )
@@ -233,7 +234,22 @@ func (r *reconciler) caughtUp(ctx context.Context) bool {
 }
 
 // current reports whether this process leads with a store that holds all that the log says.
-func (r *reconciler) current(ctx context.Context) bool { return r.caughtUp(ctx) && r.leads() }
+func (r *reconciler) current(ctx context.Context) bool {
+	return r.intact(ctx) == nil && r.caughtUp(ctx) && r.leads()
+}
+
+// errLogLost means that LOG does not have what was handled: it lost its end, and what is said before that is dealt with would be lost too.
+var errLogLost = errors.New("the log lost its end")
+
+// intact fails while LOG does not have all that was handled.
+func (r *reconciler) intact(ctx context.Context) error {
+	handled := r.waiters.last() // before the end, which only grows
+	end, err := lastSequence(ctx, r.bus, events.LogStream)
+	if err == nil && end < handled {
+		err = connectors.Hint(errLogLost, "again in a few seconds")
+	}
+	return err
+}
 
 // reached reports whether the message of that sequence was handled.
 func (w *waiters) reached(sequence uint64) bool {

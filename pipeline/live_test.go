@@ -100,7 +100,7 @@ func newLive(t *testing.T, j *liveJournal, change ...func(*pipeline.Source)) *co
 // comes waits for something that comes by itself.
 func comes(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come", what)
 		}
@@ -338,16 +338,16 @@ func TestASteadyStreamStarvesNobody(t *testing.T) {
 	})
 	for i := range 5 {
 		others.tell("zoe", "phone", strconv.Itoa(i))
-		begun, before := time.Now(), len(c.lastRuns(1000))
+		begun, before := time.Now(), c.lastRuns(1)[0].Number
 		job, err := c.client.Sync(t.Context(), "others", pipeline.SyncOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		run, err := c.client.Follow(t.Context(), "others", job, nil)
-		if err != nil || run.State != store.Applied || run.Created+run.Updated != 1 || time.Since(begun) > 10*time.Second {
+		if err != nil || run.State != store.Applied || run.Created+run.Updated != 1 || time.Since(begun) > 30*time.Second {
 			t.Errorf("run %d of the other source after %s: %+v, %v", i, time.Since(begun), run, err)
 		}
-		comes(t, "more of the stream", func() bool { return len(c.lastRuns(1000)) > before })
+		comes(t, "more of the stream", func() bool { return c.lastRuns(1)[0].Number > before })
 	}
 	cancel()
 	steady.Wait()

@@ -345,7 +345,7 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := status.Users
+	users, end := status.Users, status.LogEnd
 	forged, err := json.Marshal(map[string]any{"source": "people", "user": "zoe", "job": map[string]string{"id": "x"}, "kind": "full", "run": 1})
 	if err != nil {
 		t.Fatal(err)
@@ -380,10 +380,9 @@ func testRoundabout(t *testing.T, g *guardedCluster, operator *pipeline.Client) 
 	if err := bus.Conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond)
-	eventually(t, func() bool {
+	eventually(t, func() bool { // what is published that way comes when it comes
 		status, err = operator.Status(t.Context())
-		return err == nil && status.Log == status.LogEnd
+		return err == nil && status.Log == status.LogEnd && status.LogEnd >= end+4
 	})
 	runs, err := operator.Runs(t.Context(), "people", 10)
 	if err != nil || len(runs) != 1 || status.Users != users {

@@ -249,19 +249,20 @@ func TestP7K6Expiry(t *testing.T) {
 	dir.set("p00000", "card", "4711")
 	dir.set("p00001", "card", "4711")
 	c := newCompany(t, dir, func(s *pipeline.Source) {
-		s.Mapping.Properties["pins"] = mapping.Rule{From: []string{"pin"}, Kind: "temporary", ValidFor: 3 * time.Second}
-		s.Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}, Kind: "temporary", ValidFor: 3 * time.Second}
+		s.Mapping.Properties["pins"] = mapping.Rule{From: []string{"pin"}, Kind: "temporary", ValidFor: 6 * time.Second}
+		s.Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}, Kind: "temporary", ValidFor: 6 * time.Second}
 	}).start()
 	c.applied("read 2, created 2")
-	if _, err := c.client.AddPIN(t.Context(), pipeline.Edit{User: "p00001", PIN: "582039", Expires: time.Now().Add(time.Second)}); err != nil {
+	before := c.revision()
+	if _, err := c.client.AddPIN(t.Context(), pipeline.Edit{User: "p00001", PIN: "582039", Expires: time.Now().Add(2 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
 	if c.pinOf("739174") != "p00000" || len(c.user("p00000").List[store.Cards.List()]) != 1 {
 		t.Error("temporary ones are not there to begin with")
 	}
-	before := c.revision()
 	c.stop()
-	time.Sleep(time.Second)
+	time.Sleep(2 * time.Second)
+	c.config.Sources[0].Mapping.Properties["cards"] = mapping.Rule{From: []string{"card"}, Kind: "temporary", ValidFor: time.Hour} // of the next card
 	c.start()
 	eventually(t, func() bool {
 		have := c.pins()
@@ -271,7 +272,7 @@ func TestP7K6Expiry(t *testing.T) {
 		t.Errorf("%d cards are left", n)
 	}
 	c.settled()
-	if got := strings.Join(c.events(before), ", "); got != "updated p00001, updated p00000" {
+	if got := strings.Join(c.events(before), ", "); got != "updated p00001, updated p00001, updated p00000" {
 		t.Errorf("events: %s", got)
 	}
 	c.applied("read 2, unchanged 1, updated 1")

@@ -34,6 +34,8 @@ const (
 	presenceEvery = 2 * time.Second
 	// presenceTrust is how long it is believed.
 	presenceTrust = 3 * presenceEvery
+	// mostThere is how many processes are remembered, and mostSaid how many bytes each may say.
+	mostThere, mostSaid = 1000, 16 << 10
 )
 
 // processName names this process: host and number.
@@ -93,7 +95,7 @@ type heard struct {
 func (a *attendance) listen(bus *events.Bus) (stop func() error, err error) {
 	sub, err := bus.Conn.Subscribe(events.PresenceSubject, func(msg *nats.Msg) {
 		var p Process
-		if json.Unmarshal(msg.Data, &p) == nil {
+		if len(msg.Data) <= mostSaid && json.Unmarshal(msg.Data, &p) == nil {
 			a.hear(p, time.Now())
 		}
 	})
@@ -114,8 +116,12 @@ func (a *attendance) hear(p Process, now time.Time) {
 			delete(a.there, id)
 		}
 	}
-	if a.there[p.ID] = (heard{p, now}); p.Gone {
+	_, known := a.there[p.ID]
+	switch {
+	case p.Gone:
 		delete(a.there, p.ID)
+	case known, len(a.there) < mostThere:
+		a.there[p.ID] = heard{p, now}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/events"
 	"rollcall/store"
@@ -41,6 +42,7 @@ type reconciler struct {
 
 // run resumes what a crash interrupted and then follows LOG.
 func (r *reconciler) run(ctx context.Context) error {
+	r.waiters.forget()
 	err := r.anchor(ctx)
 	if err == nil {
 		err = r.resume(ctx)
@@ -61,17 +63,22 @@ func (r *reconciler) follow(ctx context.Context) error {
 	}
 	last := max(position.Sequence, r.trimmed)
 	r.waiters.done(last)
-	return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
-		meta, err := msg.Metadata()
-		if err == nil {
-			err = r.noGap(ctx, last, meta.Sequence.Stream)
-		}
-		if err != nil {
-			return err
-		}
-		last = meta.Sequence.Stream
-		return r.take(ctx, msg)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.lookBack(ctx) })
+	group.Go(func() error {
+		return r.bus.Follow(ctx, events.LogStream, events.FollowOptions{From: position.Sequence + 1}, func(msg jetstream.Msg) error {
+			meta, err := msg.Metadata()
+			if err == nil {
+				err = r.noGap(ctx, last, meta.Sequence.Stream)
+			}
+			if err != nil {
+				return err
+			}
+			last = meta.Sequence.Stream
+			return r.take(ctx, msg)
+		})
 	})
+	return group.Wait()
 }
 
 // take handles one message of LOG. The position moves in the same transaction as the message's effect.

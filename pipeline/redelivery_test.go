@@ -25,6 +25,7 @@ func TestRedelivered(t *testing.T) {
 	dir := newRoster().people(2500)
 	c := newCompany(t, dir).start()
 	dir.after = func() error {
+		c.awaitMessages(events.RawStream, 1000)
 		c.awaitMessages(events.ChangesStream, 1)
 		records := c.redeliver(events.RawStream)
 		c.awaitMessages(events.ChangesStream, 2)

@@ -326,6 +326,9 @@ func (s *service) catchUp(ctx context.Context) error {
 
 // say puts a command into the log and waits until it was carried out.
 func (s *service) say(ctx context.Context, kind string, c command) error {
+	if err := s.reconciler.intact(ctx); err != nil {
+		return err
+	}
 	sequence, err := appendLog(ctx, s.bus, events.CommandSubject(kind), "", c)
 	if err != nil {
 		return err

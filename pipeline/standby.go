@@ -100,7 +100,7 @@ func (n *Node) beginFromSnapshot(ctx context.Context, own *store.Snapshot) error
 		return fmt.Errorf("stream %s: %w", events.LogStream, err)
 	}
 	log := stream.CachedInfo()
-	if own != nil && reaches(own.Log, log) {
+	if own != nil && (reaches(own.Log, log) || isAhead(own.Log, log)) {
 		return nil
 	}
 	kept, err := keptSnapshots(ctx, n.bus, n.log)
@@ -131,6 +131,11 @@ func (n *Node) beginFrom(ctx context.Context, s Snapshot, force bool) error {
 	}
 	n.log.Info().Str("snapshot", s.Name).Str("kept", r.Kept).Msg("begins from a snapshot")
 	return nil
+}
+
+// isAhead reports whether a store has more than LOG, which lost its end: no snapshot that LOG leads on from has what was lost.
+func isAhead(p store.Position, log *jetstream.StreamInfo) bool {
+	return p.Created.Equal(log.Created) && p.Sequence > log.State.LastSeq
 }
 
 // reaches reports whether what LOG has goes on where the position ends.

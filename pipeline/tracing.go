@@ -53,7 +53,7 @@ func (e *spanExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnl
 // tracerKey is where a context keeps what spans are made with.
 type tracerKey struct{}
 
-// span begins a span in the context's trace; end ends it with what came of it. Without an endpoint nothing is made, and the context's
+// span begins a span in the context's trace; end ends it, as failed where there is an error. Without an endpoint nothing is made, and the context's
 // trace is carried on as it is.
 func span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(error)) {
 	tracer, ok := ctx.Value(tracerKey{}).(trace.Tracer)
@@ -63,7 +63,7 @@ func span(ctx context.Context, name string, about ...attribute.KeyValue) (contex
 	ctx, one := tracer.Start(ctx, name, trace.WithAttributes(about...))
 	return ctx, func(err error) {
 		if err != nil {
-			one.SetStatus(codes.Error, err.Error())
+			one.SetStatus(codes.Error, "") // why stands in the run, and may name people
 		}
 		one.End()
 	}

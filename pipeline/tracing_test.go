@@ -1,6 +1,8 @@
 package pipeline_test
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,9 +15,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"rollcall/pipeline"
+	"rollcall/store"
 )
 
-// A collector gets the spans of a run's whole way, all in the trace that the run was asked for in. One that is away holds nobody up.
+// A collector gets the spans of a run's whole way, all in the trace that the run was asked for in, and nothing of people, whatever a
+// run failed for. One that is away holds nobody up.
 func TestSpans(t *testing.T) {
 	var mu sync.Mutex
 	names := map[string]map[string]bool{} // by trace
@@ -24,6 +28,9 @@ func TestSpans(t *testing.T) {
 		var request collector.ExportTraceServiceRequest
 		if err != nil || proto.Unmarshal(body, &request) != nil {
 			t.Errorf("%d bytes are no spans: %v", len(body), err)
+		}
+		if bytes.Contains(body, []byte("p00001")) {
+			t.Error("a span names a person")
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -54,6 +61,11 @@ func TestSpans(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.settled()
+	dir.after = func() error { return errors.New("uid=p00001,dc=example has no key") }
+	if run := c.sync(); run.State != store.Failed {
+		t.Errorf("run is %s", run.State)
+	}
+	dir.after = nil
 	c.stop() // which sends what there is
 	mu.Lock()
 	defer mu.Unlock()

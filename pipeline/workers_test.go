@@ -347,12 +347,18 @@ func runPhones(t *testing.T, node *pipeline.Node) (store.Run, []string) {
 // startBroker starts a NATS server that several processes may share, and returns its address with the credentials.
 func startBroker(t *testing.T) string {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	b, url := openBroker(t, t.TempDir())
+	t.Cleanup(b.Stop)
+	return url
+}
+
+func openBroker(t *testing.T, dir string) (*broker.Broker, string) {
+	t.Helper()
+	b, err := broker.Start(broker.Options{Dir: dir, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.Stop)
-	return strings.Replace(b.URL(), "nats://", "nats://"+b.Credentials().User+":"+b.Credentials().Password+"@", 1)
+	return b, strings.Replace(b.URL(), "nats://", "nats://"+b.Credentials().User+":"+b.Credentials().Password+"@", 1)
 }
 
 // outside returns what starts nodes on that server, which stop when the test ends.

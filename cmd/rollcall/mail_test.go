@@ -28,7 +28,7 @@ func TestMailScripts(t *testing.T) {
 func letters(ts *testscript.TestScript, sink *mailtest.Sink, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	for end := time.Now().Add(20 * time.Second); len(sink.Letters()) < want && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); len(sink.Letters()) < want && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	all := sink.Letters()

@@ -82,7 +82,7 @@ func (d *diary) follows(what string) {
 	fresh := map[string]connectors.Record{}
 	c := *d.config
 	c.Changes, c.Live = "full", false
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(5 * time.Millisecond) {
 		select {
 		case err := <-d.ended:
 			if errors.Is(err, connectors.ErrCheckpointExpired) {
@@ -177,7 +177,7 @@ func TestLiveThroughRestarts(t *testing.T) {
 			if err == nil || errors.Is(err, connectors.ErrCheckpointExpired) {
 				t.Errorf("server %d: the session ended with %v", i, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("server %d: the session goes on without a server", i)
 		}
 		if i == 2 {
@@ -199,17 +199,19 @@ func TestLiveSlowReceiver(t *testing.T) {
 	t.Parallel()
 	v := newVillage(t, ldaptest.StartSlapd(t, ldaptest.SlapdOptions{}), "openldap")
 	d := newDiary(t, v, "syncrepl")
+	over := make(chan struct{})
 	d.mu.Lock()
-	d.slow = func() { time.Sleep(3 * time.Millisecond) }
+	d.slow = func() { <-over }
 	d.mu.Unlock()
 	for i := range 200 {
 		v.born(fmt.Sprintf("p%03d", i), "a")
 	}
+	close(over)
 	d.follows("a burst")
 	d.mu.Lock()
 	marks := d.marks
 	d.mu.Unlock()
-	if marks > 150 {
+	if marks > 100 {
 		t.Errorf("%d marks for 200 changes: nothing is put together", marks)
 	}
 	_ = d.leave()

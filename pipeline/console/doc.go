@@ -16,7 +16,7 @@
 // What the reconciler answers is all it knows, so while nobody leads it says just that.
 //
 // Pages are templates and forms without a script. What moves is loaded again by the browser (a refresh in the page), which
-// needs no connection of its own and works the same behind every proxy.
+// needs no connection of its own and works the same behind every proxy. A page with something to tick is not: a dry run must not lose its tick.
 //
 // A session is a signed cookie and not an entry in a table: the key derives from the token that it was signed in with, so every console with
 // the same tokens takes it, none has to remember it, and it ends with the token, or after 12 hours. Signing out takes the cookie

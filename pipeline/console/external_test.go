@@ -52,7 +52,7 @@ func TestExternalNATS(t *testing.T) {
 	workers := c
 	workers.Roles = []string{pipeline.RoleReconciler, pipeline.RoleConnector, pipeline.RoleNormalizer}
 	startNode(t, workers)
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(body, ">leads</td>") && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(body, ">leads</td>") && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		_, body = o.get("/")
 	}
 	o.wants(body, ">leads</td>")

@@ -189,7 +189,7 @@ func (o *office) run(options ...string) (path, page string) {
 	if status != http.StatusSeeOther {
 		o.t.Fatalf("sync: %d\n%s", status, path)
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		status, page = o.get(path)
 		if status == http.StatusSeeOther {
 			path = page
@@ -207,7 +207,7 @@ func (o *office) run(options ...string) (path, page string) {
 // released waits until the worker has put the job away.
 func (o *office) released() {
 	o.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if job, err := o.node.Client().Busy(context.Background(), "people"); err == nil && job == "" {
 			return
 		}

@@ -81,7 +81,11 @@ func TestDecisions(t *testing.T) {
 	if status, _ := o.post("/sources/nobody/sync"); status != http.StatusNotFound {
 		t.Errorf("sync of an unknown source: %d", status)
 	}
-	o.wants(o.page("/sources/people"), `href="`+path+`"`, `name="require_approval"`)
+	page = o.page("/sources/people")
+	o.wants(page, `href="`+path+`"`, `name="dry_run"`, `name="require_approval"`)
+	if strings.Contains(page, `http-equiv="refresh"`) {
+		t.Error("a page with ticks in a form is loaded again, without them")
+	}
 	for _, path := range []string{"/nothing", "/sources/nobody", "/runs/people/99", "/users/nobody"} {
 		if status, body := o.get(path); status != http.StatusNotFound || !strings.Contains(body, "Try: ") {
 			t.Errorf("%s: %d\n%s", path, status, body)

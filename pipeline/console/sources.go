@@ -34,7 +34,11 @@ func (s *site) source(w http.ResponseWriter, r *http.Request) error {
 		Source pipeline.SourceStatus
 		Runs   []store.Run
 	}{status.Sources[at], runs}
-	return s.write(w, r, http.StatusOK, "source", view{Title: name, Section: "status", Again: again(data.Source), Data: data})
+	v := view{Title: name, Section: "status", Data: data}
+	if isRunning(data.Source) { // else it has a form, whose ticks would be gone
+		v.Again = soon
+	}
+	return s.write(w, r, http.StatusOK, "source", v)
 }
 
 // sync asks for a run and goes to where it can be followed.

@@ -42,8 +42,12 @@ func (s *site) status(w http.ResponseWriter, r *http.Request) error {
 
 // again is when a page about these sources is worth another look.
 func again(sources ...pipeline.SourceStatus) int {
-	if slices.ContainsFunc(sources, func(one pipeline.SourceStatus) bool { return one.Last != nil && one.Last.State == store.Running }) {
+	if slices.ContainsFunc(sources, isRunning) {
 		return soon
 	}
 	return later
+}
+
+func isRunning(one pipeline.SourceStatus) bool {
+	return one.Last != nil && one.Last.State == store.Running
 }
