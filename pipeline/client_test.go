@@ -79,6 +79,22 @@ func TestLostAnswers(t *testing.T) {
 			t.Fatalf("run %d, %v; want run %d", got.Number, err, run.Number)
 		}
 	})
+	t.Run("status", func(t *testing.T) {
+		t.Parallel()
+		client, _ := deafClient(t, 0, nil)
+		deaf := 1
+		_, err := client.bus.Conn.Subscribe(apiPrefix+"status", func(msg *nats.Msg) {
+			if deaf--; deaf < 0 {
+				_ = msg.Respond([]byte(`{"revision":7}`))
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := client.Status(t.Context()); err != nil || got.Revision != 7 {
+			t.Fatalf("revision %d, %v; want 7", got.Revision, err)
+		}
+	})
 	t.Run("question asked again", func(t *testing.T) {
 		t.Parallel()
 		client, _ := deafClient(t, 1, &run)

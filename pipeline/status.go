@@ -61,9 +61,18 @@ type SourceStatus struct {
 	Last *store.Run `json:"last,omitempty"`
 }
 
-// Status says how the pipeline stands.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	return call[Status](ctx, c, "status", struct{}{})
+// Status says how the pipeline stands. It asks three times: a question that is on its way while the reconciler moves to another process
+// gets lost.
+func (c *Client) Status(ctx context.Context) (status Status, err error) {
+	for range 3 {
+		one, cancel := context.WithTimeout(ctx, answerWait)
+		status, err = call[Status](one, c, "status", struct{}{})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			break
+		}
+	}
+	return status, err
 }
 
 func (s *service) status(ctx context.Context, _ struct{}) (status Status, err error) {
