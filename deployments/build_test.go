@@ -174,6 +174,23 @@ func TestPrepareWithoutRoot(t *testing.T) {
 	}
 }
 
+// A user whom a new version adds gets a password where there are some already, and those stay.
+func TestPrepareAgain(t *testing.T) {
+	dir := prepared(t)
+	passwords := filepath.Join(dir, "secrets", "passwords.conf")
+	all := slices.Collect(strings.Lines(read(t, passwords)))
+	isConsole := func(line string) bool { return strings.HasPrefix(line, "console_password: ") }
+	before := slices.DeleteFunc(slices.Clone(all), isConsole)
+	if err := os.WriteFile(passwords, []byte(strings.Join(before, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, "sh", filepath.Join(dir, "prepare.sh"))
+	after := slices.Collect(strings.Lines(read(t, passwords)))
+	if len(after) != len(all) || !slices.Equal(slices.DeleteFunc(after, isConsole), before) {
+		t.Errorf("there was\n%s\nand now is\n%s", strings.Join(before, ""), read(t, passwords))
+	}
+}
+
 // prepared runs a copy of prepare.sh and returns its folder.
 func prepared(t *testing.T) string {
 	t.Helper()

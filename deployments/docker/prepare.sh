@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes what compose.yaml and a first NATS cluster need, in a folder "secrets" beside this script: a certificate authority, a
 # certificate for the servers, a password and its bcrypt hash for every user, a token for the console, and the key of the PINs. Needs openssl and htpasswd
-# (apache2-utils). Nothing that exists is overwritten. Run as root: each container reads its files as a user of its own, and to nobody else
+# (apache2-utils). Nothing that exists is overwritten, what is missing is added. Run as root: each container reads its files as a user of its own, and to nobody else
 # are they readable.
 set -eu
 if [ "$(id -u)" != 0 ]; then
@@ -22,14 +22,15 @@ if [ ! -e ca.crt ]; then
   rm tls.csr tls.ext
 fi
 
-if [ ! -e passwords.conf ]; then
-  for user in reconciler normalizer connector-corp connector-people console operator subscriber system; do
+touch passwords.conf
+for user in reconciler normalizer connector-corp connector-people console operator subscriber system; do
+  name=$(echo "$user" | tr - _)_password
+  if ! grep -q "^$name:" passwords.conf; then
     openssl rand -hex 24 >"$user.password"
     hash=$(htpasswd -niBC 11 "" <"$user.password" | tr -d ':\n')
-    printf '%s_password: "%s"\n' "$(echo "$user" | tr - _)" "$hash"
-  done >passwords.conf.new
-  mv passwords.conf.new passwords.conf
-fi
+    printf '%s: "%s"\n' "$name" "$hash" >>passwords.conf
+  fi
+done
 
 [ -e ldap.password ] || openssl rand -hex 16 >ldap.password
 [ -e console.tokens ] || echo "operator $(openssl rand -hex 20)" >console.tokens
