@@ -1,8 +1,10 @@
 package events
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,10 +14,16 @@ import (
 // Patiently asks again where a cluster does not answer: while it chooses a stream's leader, questions about the stream get lost. It
 // gives up after a minute.
 func Patiently(ctx context.Context, ask func(context.Context) error) error {
-	for begun := time.Now(); ; {
+	return patient(ctx, func() error {
 		one, cancel := context.WithTimeout(ctx, 3*time.Second)
-		err := ask(one)
-		cancel()
+		defer cancel()
+		return ask(one)
+	})
+}
+
+func patient(ctx context.Context, ask func() error) error {
+	for begun := time.Now(); ; {
+		err := ask()
 		if !isUnanswered(err) || ctx.Err() != nil || time.Since(begun) > time.Minute {
 			return err
 		}
@@ -86,6 +94,18 @@ func (b patientBucket) Get(ctx context.Context, key string) (jetstream.KeyValueE
 // ObjectStore looks an object store up, [Patiently].
 func (b *Bus) ObjectStore(ctx context.Context, name string) (jetstream.ObjectStore, error) {
 	return patiently(ctx, func(ctx context.Context) (jetstream.ObjectStore, error) { return b.JetStream.ObjectStore(ctx, name) })
+}
+
+// PutObject puts a file, from its beginning, into an object store: again where a cluster does not answer, as [Patiently] does.
+func PutObject(ctx context.Context, into jetstream.ObjectStore, meta jetstream.ObjectMeta, file io.ReadSeeker) (object *jetstream.ObjectInfo, err error) {
+	err = patient(ctx, func() error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		object, err = into.Put(ctx, meta, bufio.NewReaderSize(file, 1<<20))
+		return err
+	})
+	return object, err
 }
 
 // Consumer creates a durable consumer, or brings it up to date, [Patiently].

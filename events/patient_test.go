@@ -2,6 +2,8 @@ package events
 
 import (
 	"context"
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,35 @@ func TestNobodyAnswers(t *testing.T) {
 		_, err := patientStream{&forgetful{lost: 1000}}.GetMsg(ctx, 7)
 		if took := time.Since(begun); err == nil || took != 10*time.Second {
 			t.Errorf("gave up with %v after %s, want 10 s", err, took)
+		}
+	})
+}
+
+// leaderless is an object store whose stream has no leader at first: it reads some of what it is given and stores nothing.
+type leaderless struct {
+	jetstream.ObjectStore
+	lost int
+	got  string
+}
+
+func (l *leaderless) Put(_ context.Context, _ jetstream.ObjectMeta, from io.Reader) (*jetstream.ObjectInfo, error) {
+	all, err := io.ReadAll(from)
+	if l.lost--; l.lost >= 0 {
+		return nil, nats.ErrNoResponders
+	}
+	l.got = string(all)
+	return &jetstream.ObjectInfo{Size: uint64(len(all))}, err
+}
+
+// What a store without a leader did not take is put again, whole.
+func TestPutAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		into := &leaderless{lost: 3}
+		file := strings.NewReader("snapshot")
+		_, _ = file.Seek(0, io.SeekEnd) // as whoever wrote it leaves it
+		object, err := PutObject(t.Context(), into, jetstream.ObjectMeta{}, file)
+		if err != nil || object.Size != 8 || into.got != "snapshot" {
+			t.Errorf("stored %q: %+v, %v", into.got, object, err)
 		}
 	})
 }

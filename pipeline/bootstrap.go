@@ -67,14 +67,11 @@ func (b *bootstrap) snapshot(ctx context.Context, _ struct{}) (s events.Snapshot
 	if s, err = b.write(file); err != nil {
 		return s, err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return s, err
-	}
 	about, err := json.Marshal(s)
 	if err != nil {
 		return s, err
 	}
-	_, err = bucket.Put(ctx, jetstream.ObjectMeta{Name: s.Object, Metadata: map[string]string{"about": string(about)}}, file)
+	_, err = events.PutObject(ctx, bucket, jetstream.ObjectMeta{Name: s.Object, Metadata: map[string]string{"about": string(about)}}, file)
 	if err != nil {
 		return s, fmt.Errorf("object %s: %w", s.Object, err)
 	}

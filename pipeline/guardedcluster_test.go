@@ -51,7 +51,7 @@ func startGuardedCluster(t *testing.T) *guardedCluster {
 		g.copyFile(t, "nats.conf", fmt.Sprintf("nats-%d.conf", i+1), own...)
 		urls = append(urls, fmt.Sprintf("tls://127.0.0.1:%d", clients[i]))
 	}
-	g.copyFile(t, "users.conf", "users.conf")
+	g.copyFile(t, "users.conf", "users.conf", insider(t)...)
 	for i := range 3 {
 		g.servers = append(g.servers, g.startServer(t, i+1))
 	}
@@ -94,6 +94,24 @@ func (g *guardedCluster) copyFile(t *testing.T, from, to string, change ...strin
 	g.write(t, to, strings.NewReplacer(change...).Replace(string(text)))
 }
 
+// insider is what gives connector-corp's rights to a user in the reconciler's own account, where the server writes for him what he may
+// not write.
+func insider(t *testing.T) (change []string) {
+	t.Helper()
+	text, err := os.ReadFile("../deployments/nats/users.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "user: connector-corp\n")
+	rights, _, closed := strings.Cut(rest, "\n    ]")
+	const at = "      # The one writer."
+	if !found || !closed || !strings.Contains(string(text), at) {
+		t.Fatal("users.conf has another form")
+	}
+	rights = strings.ReplaceAll(rights, "_INBOX.connector-corp", "_INBOX.insider")
+	return []string{at, "      {user: insider\n" + rights + "\n" + at}
+}
+
 // writePasswords writes the hashes for the servers, in the example's form, and the passwords for the clients.
 func (g *guardedCluster) writePasswords(t *testing.T) {
 	t.Helper()
@@ -114,6 +132,9 @@ func (g *guardedCluster) writePasswords(t *testing.T) {
 		}
 		text = strings.Replace(text, line+"$2a$11$...", line+string(hash), 1)
 		g.write(t, user+".password", password+"\n")
+		if user == "connector-corp" {
+			g.write(t, "insider.password", password+"\n")
+		}
 	}
 	g.write(t, "passwords.conf", text)
 }

@@ -228,7 +228,7 @@ func (s *snapshotter) take(ctx context.Context, now time.Time) (taken Snapshot, 
 	if err != nil {
 		return taken, err
 	}
-	object, err := bucket.Put(ctx, describeSnapshot(contents, now), bufio.NewReaderSize(file, 1<<20))
+	object, err := events.PutObject(ctx, bucket, describeSnapshot(contents, now), file)
 	if err != nil {
 		return taken, fmt.Errorf("send the snapshot: %w", err)
 	}
@@ -253,10 +253,7 @@ func (s *snapshotter) copyToFile() (*os.File, store.Snapshot, error) {
 	}
 	buffered := bufio.NewWriterSize(file, 1<<20)
 	contents, err := s.db.WriteSnapshot(buffered)
-	if err = errors.Join(err, buffered.Flush()); err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err != nil {
+	if err = errors.Join(err, buffered.Flush()); err != nil {
 		return nil, contents, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	return file, contents, nil
