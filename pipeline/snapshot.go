@@ -242,6 +242,7 @@ func (s *snapshotter) take(ctx context.Context, now time.Time) (taken Snapshot, 
 // snapshotPrefix begins the names of files that a dead process may have left in the data directory.
 const snapshotPrefix = "snapshot-"
 
+// copyToFile returns a copy of the store, to be read from its beginning.
 func (s *snapshotter) copyToFile() (*os.File, store.Snapshot, error) {
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(s.db.Path()), snapshotPrefix+"*.tmp*"))
 	for _, name := range left {
@@ -253,7 +254,10 @@ func (s *snapshotter) copyToFile() (*os.File, store.Snapshot, error) {
 	}
 	buffered := bufio.NewWriterSize(file, 1<<20)
 	contents, err := s.db.WriteSnapshot(buffered)
-	if err = errors.Join(err, buffered.Flush()); err != nil {
+	if err = errors.Join(err, buffered.Flush()); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
 		return nil, contents, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	return file, contents, nil
