@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-co-op/gocron/v2"
@@ -33,10 +34,14 @@ func (s *scheduler) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	defer stop()
 	for i := range s.config.Sources {
 		source := &s.config.Sources[i]
 		if source.Enabled && source.Live {
-			go s.keepLive(ctx, source)
+			sessions.Go(func() { s.keepLive(ctx, source) })
 		}
 		if !source.Enabled || source.Schedule == "" {
 			continue

@@ -189,8 +189,9 @@ func (g *grouping) graft(c *Change) {
 	*groups = (&form{property: store.Groups}).unique(*groups)
 }
 
+// grafted hangs a path under the graft point, unless it is the graft point or hangs there already.
 func (g *grouping) grafted(path string) string {
-	if strings.HasPrefix(path, g.under) {
+	if strings.HasPrefix(path+"|", g.under) {
 		return path
 	}
 	return g.under + path
