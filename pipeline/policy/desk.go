@@ -235,12 +235,22 @@ func (d *desk) leaves(e *entry) (bool, error) {
 // decided again when its record changes, not before.
 const notTaken = "not taken: "
 
+// wasNotTaken reports whether what waits is an entry that was seen when it was last read, and that is all.
+func wasNotTaken(c *mapping.Change, origin *store.Origin) bool {
+	return c.Number == 0 && origin != nil && strings.HasPrefix(origin.Verdict, string(Reject)+": "+notTaken)
+}
+
+// isUnreadable reports whether nothing that a change says counts.
+func isUnreadable(c *mapping.Change, origin *store.Origin) bool {
+	return c.Rejected != "" || wasNotTaken(c, origin)
+}
+
 func (d *desk) place(e *entry) {
 	c := e.change
 	switch {
 	case e.linked != nil && e.linked.Anonymized:
 		e.stand = anonymous
-	case c.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+	case wasNotTaken(c, e.origin):
 		e.stand, e.reason = unreadable, reasonOf(e.origin.Verdict)
 	case c.Rejected != "":
 		e.stand, e.reason = unreadable, notTaken+c.Rejected

@@ -67,7 +67,7 @@ func (f *Fold) refer(c *mapping.Change) (names bool) {
 
 // move notes a user who goes or is called otherwise.
 func (f *Fold) move(c *mapping.Change, origin *store.Origin, u *store.User) {
-	if u == nil || !c.Absent && (c.Rejected != "" || !c.Set.Has(store.UserName) || c.Text[store.UserName] == nameOf(u)) {
+	if u == nil || !c.Absent && (isUnreadable(c, origin) || !c.Set.Has(store.UserName) || c.Text[store.UserName] == nameOf(u)) {
 		return
 	}
 	f.moved = append(append(f.moved, store.KeyOf(mapping.NamesOf(c.Key)[0]), store.KeyOf(byUserName+store.Fold(nameOf(u)))), origin.Names...)
