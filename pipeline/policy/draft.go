@@ -312,12 +312,11 @@ func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Va
 	return mergeList(nil, want[:1], d.options.Source, full)
 }
 
-// saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits
-// nobody knows that, unless it waits for what a person did or for a PIN: the value may be what it waits for; one that is new to the user
-// never was.
+// saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits for one of p nobody knows
+// that: it may be what it waits for; one that is new to the user never was.
 func (u *unit) saidBefore(p store.Property, value string) bool {
 	waits := func(e *entry) bool {
-		return e.isNew || e.origin != nil && e.origin.Waiting && !lacksNothing(reasonOf(e.origin.Verdict))
+		return e.isNew || e.origin != nil && lacks(e.origin, p)
 	}
 	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"rollcall/store"
 )
@@ -96,6 +97,18 @@ const overriddenReason = "a person changed what it says, which the next run of t
 
 // lacksNothing reports whether an entry that waits for that reason was taken over whole.
 func lacksNothing(reason string) bool { return reason == overriddenReason || reason == lacksPINReason }
+
+// lacks reports whether an entry waits for a value of p. What was taken over in part says which values are missing.
+func lacks(o *store.Origin, p store.Property) bool {
+	reason := reasonOf(o.Verdict)
+	switch {
+	case !o.Waiting || lacksNothing(reason):
+		return false
+	case isSettled(actionOf(o.Verdict)):
+		return strings.Contains(reason, p.String()+" ")
+	}
+	return true
+}
 
 // changedSet returns the properties whose values differ.
 func changedSet(a, b *store.User) (set store.PropertySet) {
