@@ -1,24 +1,32 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/crypto/bcrypt"
 
+	"rollcall/events"
 	"rollcall/pipeline"
 )
 
@@ -201,4 +209,140 @@ func writePEM(t *testing.T, path, kind string, der []byte) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// connect connects as a user; refused hears what the server refuses.
+func (g *guardedCluster) connect(t *testing.T, user string, refused func(error)) *events.Bus {
+	t.Helper()
+	if refused == nil {
+		refused = func(err error) { t.Error(user, ": ", err) }
+	}
+	options, err := g.nats(user).Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus, err := events.Connect(g.url, refused, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	return bus
+}
+
+// refusal returns what the server refuses of what fn does, nil for nothing.
+func (g *guardedCluster) refusal(t *testing.T, user string, fn func(*nats.Conn) error) error {
+	t.Helper()
+	refused := make(chan error, 10)
+	bus := g.connect(t, user, func(err error) { refused <- err })
+	if err := fn(bus.Conn); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-refused:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Fatal(err)
+		}
+		return err
+	case <-time.After(200 * time.Millisecond):
+		return nil
+	}
+}
+
+// sequences returns the last sequence of every stream.
+func (g *guardedCluster) sequences(t *testing.T) map[string]uint64 {
+	t.Helper()
+	bus := g.connect(t, "reconciler", nil)
+	last := map[string]uint64{}
+	for info := range bus.JetStream.ListStreams(t.Context()).Info() {
+		last[info.Config.Name] = info.State.LastSeq
+	}
+	if len(last) == 0 {
+		t.Fatal("no streams")
+	}
+	return last
+}
+
+// messages returns how many messages every stream has and had, but for the lease, which is renewed.
+func (g *guardedCluster) messages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for info := range g.connect(t, "reconciler", nil).JetStream.ListStreams(t.Context()).Info() {
+		if info.Config.Name != "KV_"+events.LeaderBucket {
+			found[info.Config.Name] = fmt.Sprint(info.State.Msgs, " of ", info.State.LastSeq)
+		}
+	}
+	return found
+}
+
+// leader returns who holds the lease.
+func (g *guardedCluster) leader(t *testing.T) string {
+	t.Helper()
+	bucket, err := g.connect(t, "reconciler", nil).JetStream.KeyValue(t.Context(), events.LeaderBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), "leader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(entry.Value())
+}
+
+// wantUntouched fails the test unless nothing came into a stream or went, and nobody else holds the lease.
+func (g *guardedCluster) wantUntouched(t *testing.T, before map[string]string, leader string) {
+	t.Helper()
+	time.Sleep(time.Second)
+	if after := g.messages(t); !maps.Equal(after, before) {
+		t.Errorf("streams: %v, then %v", before, after)
+	}
+	if now := g.leader(t); now != leader {
+		t.Errorf("%s leads, then %s", leader, now)
+	}
+}
+
+// wantResults fails the test unless RUNS has as many results, each once.
+func (g *guardedCluster) wantResults(t *testing.T, want int) {
+	t.Helper()
+	var found []string
+	eventually(t, func() bool {
+		found = nil
+		err := g.connect(t, "reconciler", nil).ReadAll(t.Context(), events.RunsStream, "rollcall.runs.*.*", func(msg jetstream.Msg) error {
+			found = append(found, msg.Subject()+" "+msg.Headers().Get("Rollcall-Result"))
+			return nil
+		})
+		return err == nil && len(found) >= want
+	})
+	if slices.Sort(found); len(slices.Compact(found)) != want {
+		t.Errorf("results %q, want %d", found, want)
+	}
+}
+
+// denials are the lines of a log that tell of something refused.
+type denials struct {
+	mu    sync.Mutex
+	found []string
+}
+
+func (d *denials) Write(line []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if bytes.Contains(line, []byte("NATS refuses")) || bytes.Contains(bytes.ToLower(line), []byte("permission")) {
+		d.found = append(d.found, strings.TrimSpace(string(line)))
+	}
+	return len(line), nil
+}
+
+func (d *denials) lines() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.found
+}
+
+func (d *denials) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.found = nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,6 +16,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"rollcall/connectors/connectorstest"
 	"rollcall/store"
 )
 
@@ -57,10 +57,7 @@ func startNetwork(t *testing.T) *network {
 	n := &network{t: t, name: fmt.Sprintf("rc%d", os.Getpid()), cluster: &cluster{t: t}}
 	t.Cleanup(n.remove)
 	if err := n.build(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("NOT TESTED: a network whose cables can be pulled: ", err)
+		connectorstest.Missing(t, "a network whose cables can be pulled: ", err)
 	}
 	for i, host := range n.hosts {
 		n.serve(i, host)
@@ -139,6 +136,7 @@ func (n *network) serve(i int, host string) {
 
 // pull pulls a host's cable; plug puts it back.
 func (n *network) pull(host string) { n.cable(host, "down") }
+
 func (n *network) plug(host string) { n.cable(host, "up") }
 
 func (n *network) cable(host, state string) {
@@ -186,57 +184,6 @@ func (k *crew) takenOver(from string) {
 	begun := time.Now()
 	eventually(k.t, func() bool { l := k.leader(); return l != "" && l != from })
 	k.t.Logf("another one led after %s", time.Since(begun).Round(time.Millisecond))
-}
-
-// The same at random for as long as ROLLCALL_SOAK says: cables pulled for a while, and single ways between two hosts, in every run.
-func TestNetworkSoak(t *testing.T) {
-	end := soaking(t)
-	if end.IsZero() {
-		t.Skip("ROLLCALL_SOAK says for how long")
-	}
-	dir := directoryOfRound(0)
-	n, k := startHosts(t, dir)
-	k.settle()
-	chance := rand.New(rand.NewPCG(11, uint64(time.Now().UnixNano())))
-	cables, ways := 0, 0
-	for round := 1; time.Now().Before(end); round++ {
-		next := directoryOfRound(round)
-		dir.mu.Lock()
-		dir.entries = next.entries
-		dir.mu.Unlock()
-		one := chance.IntN(3)
-		other := (one + chance.IntN(2)*(1+chance.IntN(2))) % 3 // itself half the time
-		after, long := time.Duration(chance.Int64N(int64(time.Second))), time.Duration(chance.Int64N(int64(20*time.Second)))
-		var over sync.WaitGroup
-		over.Go(func() {
-			time.Sleep(after)
-			if one == other {
-				n.pull(n.hosts[one])
-				time.Sleep(long)
-				n.plug(n.hosts[one])
-				cables++
-				return
-			}
-			n.way(one, other, "add")
-			time.Sleep(long)
-			n.way(one, other, "del")
-			ways++
-		})
-		k.settle()
-		over.Wait()
-	}
-	k.settle()
-	k.standsBy()
-	k.agree(t, dir)
-	t.Logf("%d cables pulled, %d ways between two hosts cut", cables, ways)
-}
-
-// way takes a way from one host to another away ("add" what swallows it), or gives it back ("del").
-func (n *network) way(from, to int, what string) {
-	n.t.Helper()
-	if err := n.ip("-n", n.hosts[from], "route", what, "blackhole", n.address(to+1)+"/32"); err != nil {
-		n.t.Error(err)
-	}
 }
 
 // startHosts starts a network with a reconciler on every host and the workers in this process.

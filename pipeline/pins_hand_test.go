@@ -159,9 +159,6 @@ func TestP4GeneratedAgain(t *testing.T) {
 
 // P4: what is drawn is never in use, and where nothing is left, the run says so and goes on.
 func TestP4Exhausted(t *testing.T) {
-	if testing.Short() {
-		t.Skip("goes through all PINs of four digits")
-	}
 	dir := newRoster().people(3)
 	used := make([]string, 0, 10_000)
 	for n := range 10_000 {

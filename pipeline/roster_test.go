@@ -64,6 +64,13 @@ func (r *roster) remove(keys ...string) {
 	}
 }
 
+// become takes over another roster's entries.
+func (r *roster) become(other *roster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries = other.entries
+}
+
 func (r *roster) keys() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

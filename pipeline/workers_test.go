@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -205,42 +204,6 @@ func (w *workforce) finish(t *testing.T) {
 	}
 	_, head := w.end(w.leader())
 	w.told(head)
-}
-
-// The same at random for as long as ROLLCALL_SOAK says: one of the workers killed, or stopped for a while, in every run.
-func TestWorkersSoak(t *testing.T) {
-	end := soaking(t)
-	if end.IsZero() {
-		t.Skip("ROLLCALL_SOAK says for how long")
-	}
-	w := startWorkforce(t, directoryOfRound(0))
-	chance := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
-	done := map[string]int{}
-	for round := 1; time.Now().Before(end); round++ {
-		w.dir.entries = directoryOfRound(round).entries
-		w.write()
-		role := []string{pipeline.RoleConnector, pipeline.RoleNormalizer}[chance.IntN(2)]
-		victim := w.in(role)[chance.IntN(2)]
-		stop, after := chance.IntN(2) == 0, time.Duration(chance.Int64N(int64(time.Second)))
-		var over sync.WaitGroup
-		over.Go(func() {
-			time.Sleep(after)
-			if stop {
-				w.signal(victim, syscall.SIGSTOP)
-				time.Sleep(4 * time.Second)
-				w.signal(victim, syscall.SIGCONT)
-				return
-			}
-			w.lose(victim)
-			w.hire(role)
-		})
-		w.settle()
-		over.Wait()
-		done[role+map[bool]string{true: " stopped", false: " killed"}[stop]]++
-	}
-	w.settle()
-	w.finish(t)
-	t.Log(done)
 }
 
 // Ten workers on one job, and many who ask at once: one run.

@@ -8,7 +8,7 @@
 //		connectorstest.Run(t, connectorstest.Harness{Open: …, Fill: …, Want: …})
 //	}
 //
-// Every promise is one subtest named after it.
+// Every promise is one subtest named after it. [Missing] is what tests of real servers do where there is none.
 //
 // # Design
 //

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rollcall/connectors/connectorstest"
 )
 
 // SambaOptions say how a domain controller is set up.
@@ -36,7 +38,7 @@ func StartSambaWith(t testing.TB, o SambaOptions) *Server {
 	t.Helper()
 	need(t, "samba", "samba-tool", "python3", "ldapsearch")
 	if os.Getuid() != 0 {
-		missing(t, "Samba listens on port 389 only: run the test as root")
+		connectorstest.Missing(t, "Samba listens on port 389 only: run the test as root")
 	}
 	dir := t.TempDir()
 	ip := net.IPv4(127, byte(20+rand.IntN(200)), byte(2+rand.IntN(250)), byte(2+rand.IntN(250)))

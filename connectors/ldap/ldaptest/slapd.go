@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"rollcall/connectors/connectorstest"
 )
 
 // SlapdOptions say how a slapd is set up.
@@ -445,16 +447,8 @@ func need(t testing.TB, programs ...string) {
 		if path(name) != "" {
 			continue
 		}
-		missing(t, name+" is not installed: go run ./.ci/test -install")
+		connectorstest.Missing(t, name+" is not installed: go run ./.ci/test -install")
 	}
-}
-
-func missing(t testing.TB, text string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(text)
-	}
-	t.Skip("SKIPPED: " + text)
 }
 
 // path finds a program, also where an ordinary account does not look. It is "" for one that is missing.
