@@ -41,7 +41,33 @@ func isUnanswered(err error) bool {
 	if errors.As(err, &refused) {
 		return refused.ErrorCode == 10005 || refused.ErrorCode == 10008 // no peers to place a stream on; temporarily unavailable
 	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+	return errors.Is(err, errUncertain) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders)
+}
+
+// errUncertain means that a server told of a stream what may be long out of date.
+var errUncertain = errors.New("the server that answered is cut off from most others that hold the stream")
+
+// leaderTerm is how soon the others choose another leader when they do not hear from theirs: 4 to 9 seconds, NATS 2.15.
+const leaderTerm = 4 * time.Second
+
+// certain fails unless the leader of the stream told of it, and has heard from most of the others lately. A server that knows no leader tells
+// what its own copy says, and so does a leader that was cut off and does not know yet that there is another one. When its cable is
+// back in, it goes on like that until its connections are: for 20 seconds and more.
+func certain(s *jetstream.StreamInfo) error {
+	c := s.Cluster
+	if c == nil || len(c.Replicas) == 0 && c.Leader != "" { // the only one there is
+		return nil
+	}
+	heard := 1
+	for _, r := range c.Replicas {
+		if r.Active > 0 && r.Active < leaderTerm {
+			heard++
+		}
+	}
+	if c.Leader == "" || heard <= (len(c.Replicas)+1)/2 {
+		return errUncertain
+	}
+	return nil
 }
 
 func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (answer T, err error) {
@@ -49,9 +75,16 @@ func patiently[T any](ctx context.Context, ask func(context.Context) (T, error))
 	return answer, err
 }
 
-// Stream looks a stream up, [Patiently], and reads messages of it in the same way.
+// Stream looks a stream up, [Patiently], and reads messages of it in the same way. What it tells of the stream is what most of the servers
+// that hold it agreed upon, not what one of them says that was cut off.
 func (b *Bus) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	s, err := patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return b.JetStream.Stream(ctx, name) })
+	s, err := patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		s, err := b.JetStream.Stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return s, certain(s.CachedInfo())
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +94,13 @@ func (b *Bus) Stream(ctx context.Context, name string) (jetstream.Stream, error)
 type patientStream struct{ jetstream.Stream }
 
 func (s patientStream) Info(ctx context.Context, o ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
-	return patiently(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Stream.Info(ctx, o...) })
+	return patiently(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		info, err := s.Stream.Info(ctx, o...)
+		if err != nil {
+			return nil, err
+		}
+		return info, certain(info)
+	})
 }
 
 func (s patientStream) GetMsg(ctx context.Context, sequence uint64, o ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {

@@ -42,6 +42,49 @@ func TestLostQuestions(t *testing.T) {
 	})
 }
 
+// toldOf is a stream of which several servers tell, one behind the other.
+type toldOf struct {
+	jetstream.Stream
+	answers []*jetstream.StreamInfo
+}
+
+func (t *toldOf) Info(context.Context, ...jetstream.StreamInfoOpt) (answer *jetstream.StreamInfo, err error) {
+	answer, t.answers = t.answers[0], t.answers[1:]
+	return answer, nil
+}
+
+// Only the leader that others listen to knows where a stream ends.
+func TestAnswersOfServersCutOff(t *testing.T) {
+	ends := func(at uint64, leader string, heard ...time.Duration) *jetstream.StreamInfo {
+		c := &jetstream.ClusterInfo{Leader: leader}
+		for _, ago := range heard {
+			c.Replicas = append(c.Replicas, &jetstream.PeerInfo{Active: ago})
+		}
+		return &jetstream.StreamInfo{State: jetstream.StreamState{LastSeq: at}, Cluster: c}
+	}
+	follower := ends(3, "", time.Second, time.Second, time.Second)
+	old, fresh := ends(3, "n1", 12*time.Second, 5*time.Second), ends(3, "n1", 0, 0)
+	for name, answers := range map[string][]*jetstream.StreamInfo{
+		"no cluster":              {{State: jetstream.StreamState{LastSeq: 10}}},
+		"one server":              {ends(10, "n1")},
+		"one server does not run": {follower, ends(10, "n2", time.Second, time.Hour)},
+		"a follower cut off":      {follower, follower, ends(10, "n2", time.Second, time.Second)},
+		"a leader cut off":        {old, ends(10, "n2", time.Hour, 300*time.Millisecond)},
+		"a leader heard by none":  {fresh, ends(10, "n1", time.Second, 0)},
+		"two of five":             {ends(3, "n1", time.Second, time.Hour, time.Hour, time.Hour), ends(10, "n2", time.Second, time.Second, time.Hour, time.Hour)},
+		"four, cut in halves":     {ends(3, "n1", time.Second, time.Hour, time.Hour), ends(10, "n2", time.Second, time.Second, time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				info, err := patientStream{&toldOf{answers: answers}}.Info(t.Context())
+				if err != nil || info.State.LastSeq != 10 {
+					t.Errorf("the stream ends at %+v (%v), want 10", info, err)
+				}
+			})
+		})
+	}
+}
+
 // Nobody asks longer than the asker allows.
 func TestNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

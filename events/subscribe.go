@@ -73,7 +73,7 @@ func readAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, r rea
 		return err
 	}
 	b := &Bus{Conn: nc, JetStream: js}
-	s, err := js.Stream(ctx, UsersStream)
+	s, err := b.Stream(ctx, UsersStream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", UsersStream, err)
 	}

@@ -210,7 +210,7 @@ func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info
 	r.log.Error().Str("reason", reason).Uint64("position", position.Sequence).Uint64("going_on_at", end+1).
 		Msg("the log is not the one that the store knows; what it said after the store's position is lost, and the next run of every source reads it again")
 	if info.State.LastSeq < end && r.leads() { // new messages must have numbers above every run that the store knows
-		if err := stream.Purge(ctx, jetstream.WithPurgeSequence(end+1)); err != nil {
+		if err := r.moveEnd(ctx, stream, info.State.LastSeq, end); err != nil {
 			return fmt.Errorf("move the log's end: %w", err)
 		}
 	}
@@ -223,4 +223,14 @@ func (r *reconciler) reanchor(ctx context.Context, stream jetstream.Stream, info
 		}
 		return tx.SetLogPosition(store.Position{Sequence: end, Created: r.created})
 	})
+}
+
+// moveEnd lets the next message of LOG have the number behind to. It fails with [events.ErrMoved] unless LOG ends at from: the servers
+// agree upon the message that says so, while what they told of the end may be old by now. What stands before is purged.
+func (r *reconciler) moveEnd(ctx context.Context, log jetstream.Stream, from, to uint64) error {
+	end := events.Message{Subject: events.CommandSubject(commandEnd), Data: []byte("{}")}
+	if _, err := r.bus.PublishAfter(ctx, end, from); err != nil {
+		return err
+	}
+	return log.Purge(ctx, jetstream.WithPurgeSequence(to+1))
 }

@@ -32,6 +32,8 @@ func (r *reconciler) command(ctx context.Context, kind string, m logMessage) err
 		return r.mailed(m)
 	case commandTick:
 		return r.tick(m)
+	case commandEnd:
+		return r.update(m, func(*store.Tx) error { return nil })
 	case commandRenameSource:
 		return r.rename(ctx, m)
 	case commandRetireSource:

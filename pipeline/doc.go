@@ -115,6 +115,7 @@
 //     store's or lost its end, it waits and says so: going on at what LOG has is the leader's decision. A store that missed a message would
 //     be another one, and one that has what LOG lost is the only one that has it. That LOG lost its end is also noticed while it is
 //     followed, whenever NATS was away and every few seconds; a standby whose store ends where the leader has moved it to goes on there.
+//     The leader moves it behind a message that LOG takes only at the end that was told: what it is told may be old by then.
 //   - A run whose changes are gone from CHANGES is failed in LOG with the place in it where that was found out, and what LOG says is
 //     looked up before that place is handled again. A standby that misses changes waits for the leader's word.
 //   - What purges RAW and dead letters is done by standbys too: it is the same for whoever repeats it. Only purging a whole source,

@@ -53,6 +53,9 @@ const commandReset = "reset"
 // commandTick says that something may have ended.
 const commandTick = "tick"
 
+// commandEnd says that LOG ended before it. It changes nothing.
+const commandEnd = "end"
+
 // Job asks for a run of a source.
 type Job struct {
 	ID              string `json:"id"`

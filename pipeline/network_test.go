@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"rollcall/connectors/connectorstest"
+	"rollcall/events"
 	"rollcall/store"
 )
 
@@ -44,17 +47,21 @@ func serveUntilKilled(file string) error {
 
 // network is a switch with three hosts on it: network namespaces, each with a NATS server of one cluster. This process is on the switch too.
 type network struct {
-	t     *testing.T
-	name  string // of the switch, and what the names of the hosts begin with
-	hosts []string
+	t      *testing.T
+	number int    // keeps its names and addresses apart from those of other networks of the day
+	name   string // of the switch, and what the names of the hosts begin with
+	hosts  []string
 	*cluster
 }
+
+var networks atomic.Int32
 
 // startNetwork builds a network, and takes it away when the test ends. Where this user may not, the test is skipped; under CI it
 // fails.
 func startNetwork(t *testing.T) *network {
 	t.Helper()
-	n := &network{t: t, name: fmt.Sprintf("rc%d", os.Getpid()), cluster: &cluster{t: t}}
+	n := &network{t: t, number: os.Getpid()<<1 | int(networks.Add(1)&1), cluster: &cluster{t: t}}
+	n.name = fmt.Sprintf("rc%d", n.number)
 	t.Cleanup(n.remove)
 	if err := n.build(); err != nil {
 		connectorstest.Missing(t, "a network whose cables can be pulled: ", err)
@@ -105,10 +112,9 @@ func (n *network) ip(args ...string) error {
 	return nil
 }
 
-// address is a host's address; the process's number keeps networks of several at once apart.
+// address is a host's address.
 func (n *network) address(host int) string {
-	pid := os.Getpid()
-	return fmt.Sprintf("10.%d.%d.%d", 64+pid>>8%64, pid%256, host)
+	return fmt.Sprintf("10.%d.%d.%d", 64+n.number>>8%64, n.number%256, host)
 }
 
 // serve starts the NATS server of a host.
@@ -177,6 +183,53 @@ func TestNetworkCut(t *testing.T) {
 	k.settle()
 	k.standsBy()
 	k.agree(t, dir)
+}
+
+// A server that was cut off for long tells for seconds afterwards where its own copy of a stream ends. Nobody believes it.
+func TestAnswersAfterACut(t *testing.T) {
+	t.Parallel()
+	n := startNetwork(t)
+	bus := n.bus()
+	if err := bus.EnsureStreams(t.Context(), events.StreamOptions{Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	say := func() (end uint64) {
+		t.Helper()
+		end, err := bus.Publish(t.Context(), events.CommandSubject("end"), "", []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return end
+	}
+	say()
+	stream, err := bus.Stream(t.Context(), events.LogStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := n.hosts[0]
+	if stream.CachedInfo().Cluster.Leader == "n1" {
+		cut = n.hosts[1]
+	}
+	n.pull(cut)
+	time.Sleep(30 * time.Second) // NATS finds within 20 s that a server hears nobody
+	end := say()
+	n.plug(cut)
+	old := 0
+	for begun := time.Now(); time.Since(begun) < 15*time.Second; time.Sleep(time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if s, err := bus.JetStream.Stream(ctx, events.LogStream); err == nil && s.CachedInfo().State.LastSeq < end {
+			old++
+		}
+		cancel()
+		stream, err := bus.Stream(t.Context(), events.LogStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stream.CachedInfo().State.LastSeq; got != end {
+			t.Fatalf("the log ends at %d, want %d", got, end)
+		}
+	}
+	t.Logf("%d answers of NATS were old", old)
 }
 
 // takenOver waits until another reconciler than that one leads.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"rollcall/events"
@@ -189,6 +190,48 @@ func TestGapInTheLog(t *testing.T) {
 	awaitPosition(t, r.db, 1)
 	leads.Store(true)
 	awaitPosition(t, r.db, 3)
+}
+
+// The end of the log is not moved over messages that came after it was asked where it is.
+func TestEndIsNotMovedOverNews(t *testing.T) {
+	r := newReconciler(t)
+	say := func(id string) {
+		t.Helper()
+		if _, err := appendLog(t.Context(), r.bus, events.LogSubject("hr", logAborted), id, aborted{Run: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("1")
+	stream, err := r.bus.Stream(t.Context(), events.LogStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := stream.CachedInfo()
+	state := func() jetstream.StreamState {
+		t.Helper()
+		s, err := r.bus.Stream(t.Context(), events.LogStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.CachedInfo().State
+	}
+	say("2")
+	beyond := store.Position{Sequence: 5, Created: old.Created}
+	if err := r.reanchor(t.Context(), stream, old, beyond, "it seems to end at 1"); !errors.Is(err, events.ErrMoved) {
+		t.Errorf("the end was moved: %v, want ErrMoved", err)
+	}
+	if s := state(); s.FirstSeq != 1 || s.LastSeq != 2 {
+		t.Errorf("the log has %d to %d, want 1 to 2", s.FirstSeq, s.LastSeq)
+	}
+	if err := r.anchor(t.Context()); err != nil { // the store has heard nothing of it
+		t.Error(err)
+	}
+	if err := r.moveEnd(t.Context(), stream, 2, 5); err != nil {
+		t.Error(err)
+	}
+	if s := state(); s.FirstSeq != 6 || s.LastSeq != 5 {
+		t.Errorf("the log has %d to %d, want none and the next one to be 6", s.FirstSeq, s.LastSeq)
+	}
 }
 
 func awaitPosition(t *testing.T, db *store.DB, want uint64) {
