@@ -12,10 +12,13 @@ import (
 
 // A stream has the bound that the configuration gives it, status shows it, and there is an alarm before it lets go what somebody needs.
 func TestStreamBounds(t *testing.T) {
-	c := newCompany(t, newRoster().people(20))
+	dir := newRoster().people(20)
+	c := newCompany(t, dir)
 	c.config.StreamBytes = map[string]int64{events.UsersStream: 1 << 20}
 	c.start()
 	c.applied("read 20, created 20")
+	dir.set("p00001", "phone", "1")
+	c.applied("read 20, unchanged 19, updated 1")
 	c.settled()
 	status := func() (limit uint64, alarms []string) {
 		t.Helper()
@@ -34,9 +37,11 @@ func TestStreamBounds(t *testing.T) {
 		return limit, alarms
 	}
 	c.withBus(func(bus *events.Bus) {
-		_, err := bus.Consumer(t.Context(), events.UsersStream, jetstream.ConsumerConfig{Durable: "mail", AckPolicy: jetstream.AckExplicitPolicy})
-		if err != nil {
-			t.Fatal(err)
+		for name, subjects := range map[string][]string{"mail": nil, "updates": {"rollcall.users.updated.*", "rollcall.users.reset.*"}} { // the only update comes last
+			_, err := bus.Consumer(t.Context(), events.UsersStream, jetstream.ConsumerConfig{Durable: name, FilterSubjects: subjects, AckPolicy: jetstream.AckExplicitPolicy})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 	if limit, alarms := status(); limit != 1<<20 || len(alarms) > 0 {

@@ -271,12 +271,41 @@ func (g *gauge) subscribers(ctx context.Context) (all []Reader, err error) {
 	}
 	listed := users.ListConsumers(ctx)
 	for info := range listed.Info() {
-		if info.Config.Durable != "" && info.NumPending+uint64(info.NumAckPending) > 0 {
-			all = append(all, Reader{Name: "subscriber " + info.Name, Stream: events.UsersStream, Next: info.AckFloor.Stream + 1, First: state.FirstSeq, Last: state.LastSeq})
+		if info.Config.Durable == "" || info.NumPending+uint64(info.NumAckPending) == 0 {
+			continue
 		}
+		next, err := wants(ctx, users, info)
+		if err != nil {
+			return nil, fmt.Errorf("consumer %s of %s: %w", info.Name, events.UsersStream, err)
+		}
+		all = append(all, Reader{Name: "subscriber " + info.Name, Stream: events.UsersStream, Next: next, First: state.FirstSeq, Last: state.LastSeq})
 	}
 	if err := listed.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return nil, fmt.Errorf("consumers of %s: %w", events.UsersStream, err)
 	}
 	return all, nil
+}
+
+// wants returns the first message of a stream that a consumer has not acknowledged; of one that wants few subjects it may be far behind the last
+// that it has.
+func wants(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo) (uint64, error) {
+	next := info.AckFloor.Stream + 1
+	filters := info.Config.FilterSubjects
+	if info.Config.FilterSubject != "" {
+		filters = []string{info.Config.FilterSubject}
+	}
+	var first uint64
+	for _, filter := range filters {
+		msg, err := stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if first == 0 || msg.Sequence < first {
+			first = msg.Sequence
+		}
+	}
+	return max(first, next), nil
 }
