@@ -103,61 +103,88 @@ func (n *normalizer) step(ctx context.Context, batch []jetstream.Msg) (err error
 		}
 	}
 	out := outbox{bus: n.bus, batches: map[string]*changeBatch{}}
+	var done, back []jetstream.Msg
+	var failure error
 	for _, msg := range batch {
-		if err := n.normalize(ctx, msg, &out); err != nil {
-			return err
+		change, err := n.normalize(ctx, msg)
+		if err != nil {
+			back, failure = append(back, msg), err
+			continue
 		}
+		if change != nil {
+			if err := out.add(change.subject, change.number, change.data, msg.Headers()); err != nil {
+				return err
+			}
+		}
+		done = append(done, msg)
 	}
 	if err := out.flush(ctx); err != nil {
 		return err
 	}
-	for _, msg := range batch {
+	for _, msg := range done {
 		if err := msg.Ack(); err != nil {
 			return err
+		}
+	}
+	if len(back) > 0 && ctx.Err() == nil {
+		n.log.Error().Err(failure).Int("records", len(back)).Msg("records go back, for a normalizer that can map them")
+		for _, msg := range back {
+			_ = msg.NakWithDelay(backFor) // otherwise they come again when they are not acknowledged
 		}
 	}
 	return nil
 }
 
-// normalize maps one record. A record that cannot be mapped goes to the dead letters and on as a bare sighting:
-// a bad entry is not a missing user.
-func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg, out *outbox) error {
+// backFor is how long records rest that this process cannot map: for want of their rules, which a newer version may have written, or of the
+// key of their PINs.
+const backFor = 5 * time.Second
+
+// normalized is a record's change, ready to be published.
+type normalized struct {
+	subject string
+	number  uint64
+	data    []byte
+}
+
+// normalize maps one record, to nothing where it is none of ours. A record that cannot be mapped goes to the dead letters and on as a
+// bare sighting: a bad entry is not a missing user.
+func (n *normalizer) normalize(ctx context.Context, msg jetstream.Msg) (*normalized, error) {
 	if !events.GenuineRecord(msg.Headers()) {
 		n.log.Error().Str("subject", msg.Subject()).Msg("record was not published under this subject and is dropped")
-		return nil
+		return nil, nil
 	}
 	var raw rawRecord
 	if err := cbor.Unmarshal(msg.Data(), &raw); err != nil {
 		n.log.Error().Err(err).Str("subject", msg.Subject()).Msg("record cannot be read and is dropped")
-		return nil // no run waits for it: it is not one of ours
+		return nil, nil // no run waits for it: it is not one of ours
 	}
 	meta, err := msg.Metadata()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rules, err := n.rules.load(ctx, raw.Config)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", raw.Source, err)
 	}
 	if source := events.ParseRawSubject(msg.Subject()); source != raw.Source || source != rules.Options.Source {
 		n.log.Error().Str("subject", msg.Subject()).Str("source", raw.Source).Msg("record of another source than its subject and rules say is dropped")
-		return nil
+		return nil, nil
 	}
 	change, err := rules.change(&raw)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", raw.Source, err)
 	}
 	change.Number, change.RawSequence, change.Digest = raw.Number, meta.Sequence.Stream, raw.Digest
 	if change.Rejected != "" {
 		if err := n.bury(ctx, &raw, change); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	data, err := mapping.EncodeChange(change)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return out.add(events.ChangesSubject(raw.Source, raw.Run), raw.Number, data, msg.Headers())
+	return &normalized{events.ChangesSubject(raw.Source, raw.Run), raw.Number, data}, nil
 }
 
 // change maps a raw record under the rules that it was read with.

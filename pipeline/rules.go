@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -22,7 +23,18 @@ type ruleBook struct {
 	key    *pinKey
 	mu     sync.Mutex
 	loaded map[string]*ruleSet
+	// refused are the hashes that had no usable rules lately.
+	refused map[string]refusal
 }
+
+// refusal is why there are no rules, and how long nobody looks again.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// refusalLasts is how long. Every look takes seconds, and whoever has many records of one hash would look for each.
+const refusalLasts = 5 * time.Second
 
 type ruleSet struct {
 	Rules
@@ -35,7 +47,7 @@ func openRuleBook(ctx context.Context, bus *events.Bus, key *pinKey) (*ruleBook,
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", events.ConfigBucket, err)
 	}
-	return &ruleBook{bucket: bucket, key: key, loaded: map[string]*ruleSet{}}, nil
+	return &ruleBook{bucket: bucket, key: key, loaded: map[string]*ruleSet{}, refused: map[string]refusal{}}, nil
 }
 
 // publish puts rules under their hash, once, and returns the hash.
@@ -50,7 +62,7 @@ func (b *ruleBook) publish(ctx context.Context, r Rules) (string, error) {
 	return hash, nil
 }
 
-// errUnusable means that what stands under a hash are no rules that this process can work by; waiting would not change that.
+// errUnusable means that what stands under a hash are no rules that this process can work by; one of another version may.
 var errUnusable = errors.New("there are no rules to work by")
 
 // load returns the rules published under a hash, compiled, or [errUnusable].
@@ -60,6 +72,21 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 	if e := b.loaded[hash]; e != nil {
 		return e, nil
 	}
+	if r := b.refused[hash]; time.Now().Before(r.until) {
+		return nil, r.err
+	}
+	maps.DeleteFunc(b.refused, func(_ string, r refusal) bool { return time.Now().After(r.until) })
+	e, err := b.read(ctx, hash)
+	switch {
+	case err == nil:
+		b.loaded[hash] = e
+	case errors.Is(err, errUnusable):
+		b.refused[hash] = refusal{err, time.Now().Add(refusalLasts)}
+	}
+	return e, err
+}
+
+func (b *ruleBook) read(ctx context.Context, hash string) (*ruleSet, error) {
 	value, err := getPublished(ctx, b.bucket, hash)
 	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
 		return nil, fmt.Errorf("%w: load rules %s: %w", errUnusable, hash, err)
@@ -78,7 +105,6 @@ func (b *ruleBook) load(ctx context.Context, hash string) (*ruleSet, error) {
 		return nil, connectors.Hint(fmt.Errorf("%w: rules %s: %w", errUnusable, hash, err), "run the same version of rollcall on every worker")
 	}
 	e.sealer = newSealer(b.key, e.mapping)
-	b.loaded[hash] = e
 	return e, nil
 }
 
