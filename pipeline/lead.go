@@ -198,7 +198,9 @@ func (n *Node) tellStanding(ctx context.Context) error {
 			err = n.lease.tell(ctx, log, revision)
 		}
 		if err == nil && !n.leads() {
-			err = standing.forgetPublished(ctx)
+			asking, cancel := context.WithTimeout(ctx, leaseTTL/2) // what this process has told of itself must not run out meanwhile
+			err = standing.forgetPublished(asking)
+			cancel()
 		}
 		if errors.Is(err, errStale) {
 			return err
