@@ -153,6 +153,11 @@ func (d *desk) settle(yield func(*verdict) error) error {
 
 // announceAll tells those who name somebody what becomes of the desk's entries.
 func (d *desk) announceAll() error {
+	for _, u := range d.units { // before the entries: any of them may lead to him
+		if u.new != nil && u.new != u.old {
+			d.referees.users[u.id] = calledOf(u.new)
+		}
+	}
 	for _, e := range d.entries {
 		v, err := d.verdict(e)
 		if err == nil {

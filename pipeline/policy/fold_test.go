@@ -23,7 +23,7 @@ import (
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &company{T: t, world: newWorld(), people: map[string]map[string]person{"corp": {}, "csv": {}},
-			groups: map[string]team{}, selects: rapid.Bool().Draw(t, "select.groups")}
+			groups: map[string]team{}, chosen: map[string]Options{}, selects: rapid.Bool().Draw(t, "select.groups")}
 		c.world.addByHand("*admin", "root", "smith")
 		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			c.byHand()
@@ -42,6 +42,8 @@ type company struct {
 	// groups are entries of corp; selects is true where only people in some of them are wanted.
 	groups  map[string]team
 	selects bool
+	// chosen are the options of each source as it was last run: with others, all of its entries are read anew.
+	chosen map[string]Options
 }
 
 // person is an entry of a directory.
@@ -84,6 +86,9 @@ func (c *company) shuffle(source string) {
 }
 
 func (c *company) options(source string) Options {
+	if _, known := c.chosen[source]; known && !rarely.Draw(c.T, "other options") {
+		return c.chosen[source]
+	}
 	yes := rapid.Bool()
 	o := usual(source)
 	o.AddNewUsers = !rarely.Draw(c.T, "add_new_users off")
@@ -101,6 +106,7 @@ func (c *company) options(source string) Options {
 	o.Merge = map[string]string{"cards": mode.Draw(c.T, "merge cards"), "aliases": mode.Draw(c.T, "merge aliases"), "phone": mode.Draw(c.T, "merge phone"), "user_name": mode.Draw(c.T, "merge user_name")}
 	o.Memberships, o.SelectGroups, o.SelectNested = source == "corp", source == "corp" && c.selects, true
 	o.Precedence = rapid.SampledFrom([][]string{nil, {"corp", "csv"}, {"csv", "corp"}}).Draw(c.T, "precedence")
+	c.chosen[source] = o
 	return o
 }
 
@@ -221,9 +227,11 @@ func (w *world) sorted() []*store.User {
 	return users
 }
 
-// read is a whole run's changes: what differs from what was applied, and who is absent.
+// read is a whole run's changes: what differs from what was applied, or was read under other options, and who is absent.
 func (c *company) read(source string) (changes []*mapping.Change) {
-	add := func(change *mapping.Change, digest store.Digest) {
+	rules := fmt.Sprint(c.chosen[source])
+	add := func(change *mapping.Change, text string) {
+		digest := store.DigestOf(rules, []byte(text))
 		if o := c.world.origins[source][store.KeyOf(change.Key)]; o != nil && (o.Digest == digest || o.Tombstone) {
 			return
 		}
@@ -239,9 +247,9 @@ func (c *company) read(source string) (changes []*mapping.Change) {
 		p, there := c.people[source][key]
 		switch o := c.world.origins[source][store.KeyOf(key)]; {
 		case there:
-			add(p.change(key), store.DigestOf("", fmt.Append(nil, p)))
+			add(p.change(key), fmt.Sprint(p))
 		case o != nil:
-			add(&mapping.Change{Key: key, Absent: true}, store.DigestOf("", []byte("absent")))
+			add(&mapping.Change{Key: key, Absent: true}, "absent")
 		}
 	}
 	return changes

@@ -210,7 +210,6 @@ func calledOf(u *store.User) string { return mapping.Escape(nameOf(u)) }
 func (d *desk) announce(e *entry, v *verdict) error {
 	r := &d.referees
 	if u := v.User; u != nil {
-		r.users[u.ID] = calledOf(u)
 		for _, c := range v.Releases {
 			h := store.KeyOf(byUserName + c.Value)
 			if _, taken := r.found[h]; !taken && r.wanted[h] && c.Space == store.Names {

@@ -266,8 +266,11 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	case a == Ignore && e.stand == present:
 		o.Waiting, o.User = true, ""
 	}
-	if e.unit != nil && !e.unit.refused {
+	switch {
+	case e.unit != nil && !e.unit.refused:
 		o.User = e.unit.id
+	case d.isNobodys(e):
+		o.User = ""
 	}
 	e.link(d, &o)
 	keepsChange := e.stand == group && c.Rejected != "" && len(o.Change) > 0 || c.Number == 0 && e.origin != nil && !e.borrowed || e.stand == pending || e.stand == unreadable && len(o.Change) > 0 || e.absent() && !refused
@@ -282,6 +285,15 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	var err error
 	o.Change, err = encodeChange(&stored)
 	return &o, err
+}
+
+// isNobodys reports whether no user knows the entry after the run: the one whom it was linked to gives it up.
+func (d *desk) isNobodys(e *entry) bool {
+	if e.linked == nil {
+		return true
+	}
+	u := d.unitBy(e.linked.ID)
+	return u != nil && !u.refused && slices.Contains(u.lost, e)
 }
 
 // link writes into the origin what groups call the entry, and who is in it.

@@ -37,15 +37,15 @@ func (c *company) shuffleTeams() {
 	}
 }
 
-func (c *company) readTeams(add func(*mapping.Change, store.Digest)) {
+func (c *company) readTeams(add func(*mapping.Change, string)) {
 	for i := 1; i <= 3; i++ {
 		key := fmt.Sprintf("g%d", i)
 		g, there := c.groups[key]
 		switch o := c.world.origins["corp"][store.KeyOf(key)]; {
 		case there:
-			add(g.change(key), store.DigestOf("", fmt.Append(nil, g)))
+			add(g.change(key), fmt.Sprint(g))
 		case o != nil:
-			add(&mapping.Change{Key: key, Absent: true}, store.DigestOf("", []byte("absent")))
+			add(&mapping.Change{Key: key, Absent: true}, "absent")
 		}
 	}
 }
