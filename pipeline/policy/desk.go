@@ -79,7 +79,7 @@ type unit struct {
 	old, new *store.User
 	entries  []*entry // of the run, by key
 	lost     []*entry // of the run, that now lead elsewhere
-	drafted  int      // how many of both the last draft knew
+	drafted  int      // the [desk.parts] of the last draft
 	kept     []peer   // of the source, not in the run
 	peers    []peer   // of other sources
 	// held are old's claims, wanted new's, gain those that are new.

@@ -16,15 +16,31 @@ import (
 // draftAll drafts every unit whose entries are not those of its last draft.
 func (d *desk) draftAll() error {
 	for _, u := range d.units {
-		if u.drafted == len(u.entries)+len(u.lost) {
+		parts := d.parts(u)
+		if u.drafted == parts {
 			continue
 		}
 		if err := d.draft(u); err != nil {
 			return fmt.Errorf("decide user %s: %w", u.id, err)
 		}
-		u.drafted = len(u.entries) + len(u.lost)
+		u.drafted = parts
 	}
 	return nil
+}
+
+// parts counts what makes another draft necessary when it changes: entries that are the unit's, that it lost, and those of its user
+// that were refused.
+func (d *desk) parts(u *unit) int {
+	n := len(u.entries) + len(u.lost)
+	if u.old == nil {
+		return n
+	}
+	for _, ref := range u.old.Origins {
+		if e := d.entryBy(ref.Key); e != nil && ref.Source == d.options.Source && e.action != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // draft writes what the unit's user would become if nobody else were concerned.
@@ -312,13 +328,15 @@ func (d *desk) applyCards(u *unit, have []store.Value, want []string) []store.Va
 	return mergeList(nil, want[:1], d.options.Source, full)
 }
 
-// saidBefore reports whether the unit's entries had a value when they were last taken over. Of an entry that waits for one of p nobody knows
+// saidBefore reports whether the user's entries had a value when they were last taken over. Of an entry that waits for one of p nobody knows
 // that: it may be what it waits for; one that is new to the user never was.
 func (u *unit) saidBefore(p store.Property, value string) bool {
 	waits := func(e *entry) bool {
 		return e.isNew || e.origin != nil && lacks(e.origin, p)
 	}
-	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) })
+	says := func(c *mapping.Change) bool { return slices.Contains(c.List[p.List()], value) }
+	kept := func(k peer) bool { return k.change != nil && !lacks(k.origin, p) && says(k.change) }
+	return !slices.ContainsFunc(u.entries, waits) && slices.ContainsFunc(u.formerly(), says) || slices.ContainsFunc(u.kept, kept)
 }
 
 // generated is the origin of what Rollcall made itself (U20).

@@ -25,7 +25,7 @@ func TestFold(t *testing.T) {
 		c := &company{T: t, world: newWorld(), people: map[string]map[string]person{"corp": {}, "csv": {}},
 			groups: map[string]team{}, chosen: map[string]Options{}, selects: rapid.Bool().Draw(t, "select.groups")}
 		c.world.addByHand("*admin", "root", "smith")
-		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
+		for range rapid.IntRange(1, 8).Draw(t, "rounds") {
 			c.byHand()
 			source := rapid.SampledFrom([]string{"corp", "csv"}).Draw(t, "source")
 			c.shuffle(source)

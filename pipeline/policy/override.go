@@ -98,11 +98,12 @@ const overriddenReason = "a person changed what it says, which the next run of t
 // lacksNothing reports whether an entry that waits for that reason was taken over whole.
 func lacksNothing(reason string) bool { return reason == overriddenReason || reason == lacksPINReason }
 
-// lacks reports whether an entry waits for a value of p. What was taken over in part says which values are missing.
+// lacks reports whether an entry waits for a value of p. What was taken over in part says which values are missing; of one that cannot be
+// read any more the last words were taken over before.
 func lacks(o *store.Origin, p store.Property) bool {
 	reason := reasonOf(o.Verdict)
 	switch {
-	case !o.Waiting || lacksNothing(reason):
+	case !o.Waiting || lacksNothing(reason) || strings.HasPrefix(reason, notTaken):
 		return false
 	case isSettled(actionOf(o.Verdict)):
 		return strings.Contains(reason, p.String()+" ")
