@@ -128,7 +128,7 @@ func TestNetworkSoak(t *testing.T) {
 		dir.become(directoryOfRound(round))
 		one := chance.IntN(3)
 		other := (one + chance.IntN(2)*(1+chance.IntN(2))) % 3 // itself half the time
-		after, long := time.Duration(chance.Int64N(int64(time.Second))), time.Duration(chance.Int64N(int64(20*time.Second)))
+		after, long := time.Duration(chance.Int64N(int64(time.Second))), time.Duration(chance.Int64N(int64(40*time.Second)))
 		var over sync.WaitGroup
 		over.Go(func() {
 			time.Sleep(after)
