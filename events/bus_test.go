@@ -119,7 +119,7 @@ func TestSubscribeGoesOnAfterARevision(t *testing.T) {
 	}
 	for after, want := range map[uint64]int{0: 6, 2: 4, 3: 3, 999: 3, 1000: 2, 1001: 1} {
 		var got []uint64
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err := events.Subscribe(ctx, bus.Conn, events.SubscribeOptions{After: after}, func(e events.UserChanged) error {
 			got = append(got, e.Revision)
 			if e.Revision == 1002 {
@@ -143,7 +143,7 @@ func TestDurableSubscriberRetriesInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []uint64
 	failed := false

@@ -179,7 +179,7 @@ func (k *crew) standsBy() {
 // sync runs the source to its end; at is called once when a stage of the run begins to be told.
 func (k *crew) sync(at func(pipeline.Progress)) store.Run {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var job string
 	eventually(k.t, func() (ok bool) {

@@ -94,7 +94,7 @@ func (c *company) stop() {
 func (c *company) sync(o ...pipeline.SyncOptions) store.Run {
 	c.t.Helper()
 	o = append(o, pipeline.SyncOptions{})
-	ctx, cancel := context.WithTimeout(c.alive, time.Minute)
+	ctx, cancel := context.WithTimeout(c.alive, 3*time.Minute)
 	defer cancel()
 	job, err := c.client.Sync(ctx, "people", o[0])
 	if err != nil {

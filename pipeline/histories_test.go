@@ -167,7 +167,7 @@ func (h *history) runTwice(name string) {
 
 func (h *history) run(name string) store.Run {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.alive, time.Minute)
+	ctx, cancel := context.WithTimeout(h.alive, 3*time.Minute)
 	defer cancel()
 	job, err := h.client.Sync(ctx, name, pipeline.SyncOptions{})
 	if err != nil {

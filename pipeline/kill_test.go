@@ -81,7 +81,7 @@ func runToBeKilled(dir, round string) error {
 	if _, err := fmt.Sscan(round, &n); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	node, err := pipeline.Start(ctx, killedConfig(dir, directoryOfRound(n)), zerolog.New(os.Stderr).Level(zerolog.WarnLevel))
 	if err != nil {

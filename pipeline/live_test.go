@@ -100,7 +100,7 @@ func newLive(t *testing.T, j *liveJournal, change ...func(*pipeline.Source)) *co
 // comes waits for something that comes by itself.
 func comes(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come", what)
 		}

@@ -186,7 +186,7 @@ func TestRegisterCard(t *testing.T) {
 		var answer *nats.Msg
 		c.withBus(func(bus *events.Bus) {
 			var err error
-			if answer, err = bus.Conn.Request("rollcall.api.cards.register", []byte(body), 5*time.Second); err != nil {
+			if answer, err = bus.Conn.Request("rollcall.api.cards.register", []byte(body), 30*time.Second); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -59,7 +59,7 @@ func TestRecordsWithoutRulesWait(t *testing.T) {
 	mapped := func(run uint64, want int) {
 		t.Helper()
 		var seen numberSet
-		for end := time.Now().Add(time.Minute); time.Now().Before(end) && seen.count < want; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end) && seen.count < want; time.Sleep(10 * time.Millisecond) {
 			err := bus.ReadAll(t.Context(), events.ChangesStream, events.ChangesSubject("hr", run), func(msg jetstream.Msg) error {
 				return splitChanges(msg.Data(), func(change []byte) error {
 					var c mapping.Change

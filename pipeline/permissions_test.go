@@ -147,7 +147,7 @@ func TestLeastPrivilege(t *testing.T) {
 // testOperator uses what the command line reads from the streams itself.
 func testOperator(t *testing.T, operator *pipeline.Client, config pipeline.Config) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	taken, err := operator.TakeSnapshot(ctx)
 	if err != nil {
@@ -339,7 +339,7 @@ func testRefused(t *testing.T, g *guardedCluster) {
 // wantApplied runs a source.
 func wantApplied(t *testing.T, client *pipeline.Client, source, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	job, err := client.Sync(ctx, source, pipeline.SyncOptions{})
 	if err != nil {

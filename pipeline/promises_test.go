@@ -544,10 +544,10 @@ func mustJSON(t *testing.T, v any) []byte {
 // eventually waits until ok says so.
 func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatal("it did not come to pass within a minute")
+	t.Fatal("it did not come to pass within three minutes")
 }

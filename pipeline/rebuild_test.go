@@ -24,7 +24,7 @@ import (
 // rebuild builds a store beside the running pipeline and returns what came of it, with the differences in words.
 func (c *company) rebuild(path string) (done pipeline.Rebuilt, said []string, err error) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.alive, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(c.alive, 3*time.Minute)
 	defer cancel()
 	done, err = c.client.Rebuild(ctx, c.config, pipeline.RebuildOptions{Into: path, Log: zerolog.Nop(), Difference: func(d pipeline.Difference) error {
 		said = append(said, fmt.Sprintf("%s %s %s: %s, %s", d.Kind, d.Name, d.Property, d.Live, d.Rebuilt))

@@ -28,7 +28,7 @@ func (c *company) replay(o pipeline.ReplayOptions, fn ...func(*pipeline.Source))
 	if o.Rules, err = config.Rules("people"); err != nil {
 		c.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(c.alive, time.Minute)
+	ctx, cancel := context.WithTimeout(c.alive, 3*time.Minute)
 	defer cancel()
 	job, err := c.client.Replay(ctx, "people", o)
 	if err != nil {

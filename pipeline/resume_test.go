@@ -237,7 +237,7 @@ func TestEndIsNotMovedOverNews(t *testing.T) {
 func awaitPosition(t *testing.T, db *store.DB, want uint64) {
 	t.Helper()
 	var got uint64
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if err := db.View(func(tx *store.Tx) error { got = tx.LogPosition().Sequence; return nil }); err != nil {
 			t.Fatal(err)
 		}

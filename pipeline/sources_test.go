@@ -29,7 +29,7 @@ func (c *company) withSource(name string, reader connectors.Config, change ...fu
 // runs runs a source and wants these counters.
 func (c *company) runs(source, want string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.alive, time.Minute)
+	ctx, cancel := context.WithTimeout(c.alive, 3*time.Minute)
 	defer cancel()
 	job, err := c.client.Sync(ctx, source, pipeline.SyncOptions{})
 	if err != nil {

@@ -171,7 +171,7 @@ func TestClusterFaults(t *testing.T) {
 		dir.during = func(n int, _ string) error {
 			if n == 200 {
 				dir.during = nil
-				if _, err := bus.Conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 5*time.Second); err != nil {
+				if _, err := bus.Conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 20*time.Second); err != nil {
 					t.Error(err)
 				}
 			}

@@ -91,7 +91,7 @@ func playDoubts(t *testing.T, v *village, changes string) {
 		if told, err := try.follow(); !errors.Is(err, connectors.ErrCheckpointExpired) {
 			t.Errorf("%s: told of %d, %v", name, told, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		nothing := func(connectors.Record) error { return nil }
 		err := open(t, try.config).(connectors.Live).Stay(ctx, try.next, nothing, func(connectors.Outcome) error { return nil })
 		if cancel(); !errors.Is(err, connectors.ErrCheckpointExpired) {
