@@ -65,8 +65,8 @@
 //     else's, and the plan must not depend on the order of changes. It is a keyed function of the user's id and of how many
 //     were drawn for him before, so it can be drawn again to be shown or mailed, and rests nowhere. Users whom a run decides nothing
 //     about get none: cost follows change. The guard does not count generated PINs. When the minimum is raised (P6), the next
-//     run of a user's owner replaces what no source gave him; users of no source keep theirs, also with all-active. With keep, a
-//     PIN that a source says again stays although it is too short by now.
+//     run of a user's owner replaces what no source gave him; those of users of no source are replaced by the run of the first source by
+//     name. With keep, a PIN that a source says again stays although it is too short by now.
 //   - What is temporary ends by a tick in the log, which is sent only when the store's index says that something has ended, and
 //     decided by the tick's own time. A temporary value that ended is not taken from the same record again.
 //   - A command names its user by id, and carries what of the configuration decides about it (how events show cards,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/pipeline/policy"
@@ -15,8 +16,10 @@ import (
 // ids, so that a PIN is nobody else's and the same log draws the same ones.
 type pinIssue struct {
 	rules *ruleSet
-	// active is whether any PIN may be drawn.
-	active bool
+	// active is whether any PIN may be drawn, raised whether that is because they are longer now (P6).
+	active, raised bool
+	// decided are the users whom the run decides about, when PINs are longer now.
+	decided map[string]bool
 	// taken are the hashes of PINs that somebody gets in this run.
 	taken map[string]bool
 	// more is how many more users are active after the run than before.
@@ -26,7 +29,7 @@ type pinIssue struct {
 }
 
 func newPINIssue(rules *ruleSet, raised bool) *pinIssue {
-	return &pinIssue{rules: rules, active: rules.Options.PINs.Generate || raised, taken: map[string]bool{}}
+	return &pinIssue{rules: rules, active: rules.Options.PINs.Generate || raised, raised: raised, decided: map[string]bool{}, taken: map[string]bool{}}
 }
 
 // see looks at a verdict on its way into the plan. It is put aside when its user is still to get a PIN.
@@ -39,6 +42,9 @@ func (i *pinIssue) see(v *policy.Verdict) (aside bool) {
 			i.taken[c.Value] = true
 		}
 	}
+	if i.raised && v.User != nil {
+		i.decided[v.User.ID] = true
+	}
 	switch v.Event {
 	case "created", "reactivated":
 		i.more++
@@ -46,6 +52,35 @@ func (i *pinIssue) see(v *policy.Verdict) (aside bool) {
 		i.more--
 	}
 	return v.DrawPIN
+}
+
+// raiseUnowned puts those aside who are no source's, and whom the run decides nothing else about (P6). Of several sources the run of the first
+// one by name does it.
+func (i *pinIssue) raiseUnowned(p *planner) error {
+	isBefore := func(o Other) bool { return o.Name < p.run.Source }
+	if !i.raised || slices.ContainsFunc(i.rules.Others, isBefore) {
+		return nil
+	}
+	after := ""
+	for n := planBatch; n == planBatch; {
+		n = 0
+		err := p.decide(func() error {
+			return p.tx.Users(after, func(u *store.User) error {
+				if n == planBatch {
+					return store.ErrStop
+				}
+				n, after = n+1, u.ID
+				if v := policy.Raise(u, i.rules.Options.PINs.OnRaise); v != nil && !i.decided[u.ID] {
+					return p.write(v)
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // issueAll draws for the verdicts that were put aside, in bounded steps.

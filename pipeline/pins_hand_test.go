@@ -238,6 +238,71 @@ func TestP6Raised(t *testing.T) {
 	}
 }
 
+// P6: users of no source are among the holders and among all, once: with the run of the first source.
+func TestP6RaisedOfNoSource(t *testing.T) {
+	for mode, want := range map[string][2]int{"keep": {1, 0}, "holders": {1, 0}, "all-active": {1, 1}} {
+		t.Run(mode, func(t *testing.T) {
+			people, former, staff := newRoster().people(1), newRoster(), newRoster()
+			former.person("carol")
+			former.person("dave")
+			former.person("frank")
+			staff.person("erin")
+			c := newCompany(t, people).withSource("staff", staff).withSource("former", former)
+			minimum := func(digits int) {
+				rules := policy.PINRules{MinimumLength: digits, OnRaise: mode}
+				for i := range c.config.Sources {
+					c.config.Sources[i].Options.PINs = rules
+				}
+				c.config.ByHand.PINs = rules
+			}
+			minimum(5)
+			c.start()
+			c.applied("read 1, created 1")
+			c.runs("staff", "read 1, created 1")
+			c.runs("former", "read 3, created 3")
+			old := c.generated(pipeline.Edit{User: "carol"})
+			c.stop()
+			c.config.Sources = c.config.Sources[:2]
+			c.start()
+			plan, err := c.client.PlanRetirement(t.Context(), pipeline.Retire{Source: "former"})
+			if err == nil {
+				_, err = c.client.RetireSource(t.Context(), pipeline.Retire{Source: "former", Plan: plan.Plan})
+			}
+			if err != nil || plan.Local != 3 {
+				t.Fatalf("plan %+v, %v", plan, err)
+			}
+			c.stop()
+			people.person("frank")
+			minimum(7)
+			c.start()
+			if run := c.sync(); run.State != store.Applied {
+				t.Fatalf("run is %s", run.State)
+			}
+			have, carol := c.pins(), c.user("carol").Revision
+			if got := [2]int{have["carol"], have["dave"]}; got != want {
+				t.Errorf("PINs: %v, want %v", got, want)
+			}
+			if label := c.user("frank").Label; label != "people" || have["frank"] != want[1] {
+				t.Errorf("who is a source's again is of %q and has %d PINs, want %d", label, have["frank"], want[1])
+			}
+			if kept := c.pinOf(old) == "carol"; kept != (mode == "keep") {
+				t.Errorf("the old PIN is still good: %t", kept)
+			}
+			job, err := c.client.Sync(t.Context(), "staff", pipeline.SyncOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if run, err := c.client.Follow(t.Context(), "staff", job, nil); err != nil || run.State != store.Applied || c.pins()["erin"] != want[1] {
+				t.Errorf("run is %s, erin has %d PINs, want %d (%v)", run.State, c.pins()["erin"], want[1], err)
+			}
+			if now := c.user("carol").Revision; now != carol {
+				t.Errorf("another source's run makes revision %d of carol, after %d", now, carol)
+			}
+			c.rebuilt()
+		})
+	}
+}
+
 // P7, K6: temporary PINs and cards end by themselves, with a revision and an event each, also while the pipeline was away;
 // what a source still says does not bring them back.
 func TestP7K6Expiry(t *testing.T) {

@@ -131,6 +131,9 @@ func (p *planner) writeAll(ctx context.Context, fold *policy.Fold, report *repor
 	if err := p.decide(func() error { return fold.Rest(p.write) }); err != nil {
 		return err
 	}
+	if err := p.pins.raiseUnowned(p); err != nil {
+		return err
+	}
 	return p.pins.issueAll(p)
 }
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/store"
@@ -23,6 +24,15 @@ func WantsNewPIN(u *store.User, onRaise string) bool {
 		return u.Active
 	}
 	return false
+}
+
+// Raise returns the verdict on a user of no source when the minimum was raised (P6), nil for one who keeps what he has. Built-in users
+// are nobody's to change (U2).
+func Raise(u *store.User, onRaise string) *Verdict {
+	if u.Owner != "" || u.Anonymized || strings.HasPrefix(nameOf(u), "*") || !WantsNewPIN(u, onRaise) {
+		return nil
+	}
+	return &Verdict{Action: Unchanged, Name: nameOf(u), User: u, DrawPIN: true, RaisedPINs: true, Reason: "of no source, and PINs are longer now [P6]"}
 }
 
 // WithoutExpired returns a user without the temporary cards and PINs that have ended by now, nil when none has
