@@ -24,6 +24,6 @@
 // costs more than a mapping), with their numbers in a header, so that ingest counts without decoding.
 //
 // In a cluster, a server that knows no leader of a stream answers questions about it from its own copy, and one that was cut off goes on
-// doing so for 20 seconds and more after its cable is back in (NATS 2.15, measured in network_test.go). [Bus.Stream] believes only a
+// doing so for 20 seconds and more after its cable is back in (NATS 2.15; pipeline/network_test.go shows it). [Bus.Stream] believes only a
 // leader that most others have listened to within the time that they need to choose another one.
 package events

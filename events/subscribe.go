@@ -73,20 +73,13 @@ func readAvailable(ctx context.Context, nc *nats.Conn, o SubscribeOptions, r rea
 		return err
 	}
 	b := &Bus{Conn: nc, JetStream: js}
-	s, err := b.Stream(ctx, UsersStream)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", UsersStream, err)
-	}
 	var last uint64
 	for _, subject := range o.subjects(r.topic) {
-		msg, err := s.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
+		of, err := b.last(ctx, UsersStream, subject)
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", UsersStream, err)
+			return err
 		}
-		last = max(last, msg.Sequence)
+		last = max(last, of)
 	}
 	from, err := b.sequenceAfter(ctx, o.After)
 	if err != nil || from > last || last == 0 || !o.Since.IsZero() && o.Since.After(time.Now()) {

@@ -48,7 +48,7 @@ func serveUntilKilled(file string) error {
 // network is a switch with three hosts on it: network namespaces, each with a NATS server of one cluster. This process is on the switch too.
 type network struct {
 	t      *testing.T
-	number int    // keeps its names and addresses apart from those of other networks of the day
+	number int    // of the process and of this one of its two: keeps names and addresses apart
 	name   string // of the switch, and what the names of the hosts begin with
 	hosts  []string
 	*cluster

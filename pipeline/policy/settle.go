@@ -151,7 +151,7 @@ func (e *entry) groupOutcome(o Options) (Action, string) {
 		return Delete, e.absence(o)
 	case e.change.Rejected != "":
 		return Reject, notTaken + e.change.Rejected
-	case e.change.Number == 0 && e.origin != nil && strings.HasPrefix(e.origin.Verdict, string(Reject)+": "+notTaken):
+	case wasNotTaken(e.change, e.origin):
 		return Reject, reasonOf(e.origin.Verdict)
 	case e.origin == nil || e.origin.Gone:
 		return Create, ""
@@ -257,14 +257,12 @@ func (d *desk) newOrigin(e *entry, a Action) (*store.Origin, error) {
 	o.Gone = o.Gone && e.absent()
 	refused := a == Conflict || a == Reject
 	switch {
-	case refused:
+	case refused, a == Ignore && e.stand == present:
 		o.Waiting = true
 	case e.stand == pending:
 		o.Digest, o.Waiting = store.Digest{}, false
 	case e.stand == missing, e.stand == group:
 		o.Gone, o.Group = e.absent(), e.stand == group
-	case a == Ignore && e.stand == present:
-		o.Waiting, o.User = true, ""
 	}
 	switch {
 	case e.unit != nil && !e.unit.refused:
